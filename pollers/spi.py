@@ -1,0 +1,214 @@
+"""What a plug-in author needs, on one page: the protocols of the edges and the values that cross them.
+
+A source is three ideas: `changes` says which partitions are ours, `read` brings pages, `settle` takes progress back.
+Every call comes from one event loop; seconds everywhere. `pollers.testing` checks an implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from pollers.flow.records import (
+    Aborted,
+    Batch,
+    Condition,
+    DataRule,
+    Delivery,
+    Failed,
+    Grant,
+    Outcome,
+    Page,
+    Partition,
+    Parts,
+    Position,
+    Progress,
+    Range,
+    Raw,
+    Resume,
+    Returned,
+    Shape,
+    Throttled,
+    Unreachable,
+)
+from pollers.telemetry import Event
+
+__all__ = [
+    "Aborted",
+    "Batch",
+    "Change",
+    "Condition",
+    "DataRule",
+    "Delivery",
+    "Destination",
+    "Failed",
+    "Failure",
+    "Function",
+    "Grant",
+    "Granted",
+    "Invocation",
+    "Lapsed",
+    "Lost",
+    "Observer",
+    "Outcome",
+    "Page",
+    "Partition",
+    "Parts",
+    "Position",
+    "Progress",
+    "Range",
+    "Raw",
+    "Resume",
+    "Returned",
+    "Revoked",
+    "Shape",
+    "Source",
+    "Target",
+    "Throttled",
+    "Unreachable",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A partition is ours from now on."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A partition must be given up: attempts that run may end, then it is settled and released, by the deadline."""
+
+    grant: Grant
+    deadline: float  # loop time, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A partition belongs to somebody else already: nothing of it is settled any more."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """These very objects of an earlier page are no longer ours (their visibility could not be extended)."""
+
+    grant: Grant
+    records: Sequence[Raw]
+
+
+Change: TypeAlias = Granted | Revoked | Lost | Lapsed
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    name: str  # "sqs", "kinesis": for logs and metrics
+    arn: str  # of the queue or stream; what failure documents and mapping identities carry
+    delivery: Delivery  # final once `open` has returned
+    shape: Shape  # final once `open` has returned
+
+    async def open(self) -> None:
+        """Check that the source can be read, before anything is. Called once. Raises `SourceError`."""
+
+    def changes(self) -> AsyncIterator[Change]:
+        """Which partitions are ours. Consumed at once, by one consumer, never while something drains."""
+
+    async def read(self, grant: Grant, limit: int) -> Page:
+        """Up to `limit` records after the last page, in order. May wait, may return none.
+
+        At most `delivery.readers` calls per grant run at once. Once `stop` was called none begins. A call that is
+        cancelled lets the request under way end within 2 s and then returns what it brought, instead of raising;
+        after that it cuts it off and logs that messages may stay invisible for one visibility timeout.
+        """
+
+    async def settle(self, grant: Grant, progress: Progress) -> None:
+        """Make progress durable. Idempotent, one call per grant at a time.
+
+        Raises `LostGrant`; any other error means that the same progress, or more, is settled again later.
+        """
+
+    async def keep(self, grant: Grant) -> None:
+        """Extend what was read and not settled. Called every `delivery.beat` seconds, from a task of its own."""
+
+    async def release(self, grant: Grant) -> None:
+        """Give the partition up. Nothing of it is read or settled afterwards."""
+
+    async def close(self) -> None:
+        """Free every resource. May be called twice, and without `open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a function is called and may cost. AWS: Lambda's function configuration."""
+
+    name: str
+    arn: str  # the one it would have in Lambda (semantics 12-20)
+    timeout: float = 3.0  # seconds for one invocation
+    memory: int = 128  # MiB, as the context tells the function; not enforced
+    version: str = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of a function."""
+
+    request_id: str
+    event: dict[str, Any]
+    deadline: float  # loop time, seconds
+    deadline_wall: float  # the same moment, seconds since the epoch
+    trace: str | None = None  # an X-Ray trace header to pass on
+
+
+class Target(Protocol):
+    """What is invoked."""
+
+    function: Function
+
+    async def open(self) -> None:
+        """Load or reach the function, so that the first record does not pay for it. Raises `PollersError`."""
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        """Call the function once and say what came of it. Never raises for what the function does.
+
+        Cancelled at the deadline and when a drain ends: stop the function as hard as the target can, then let
+        `CancelledError` pass.
+        """
+
+    async def close(self) -> None:
+        """End workers and connections. May be called twice, and without `open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a destination is given for one discarded batch. AWS: semantics 5.9."""
+
+    document: Mapping[str, Any]  # requestContext, responseContext, version, timestamp, ...BatchInfo
+    payload: dict[str, Any]  # the event that was or would have been invoked
+    keys: Sequence[bytes | None]  # one per record
+    mapping: str  # the mapping's UUID or identity
+    partition: Partition  # of the first record
+
+
+class Destination(Protocol):
+    """Where discarded batches go."""
+
+    name: str  # its ARN or URL
+
+    async def open(self) -> None:
+        """Check that it can be written, as far as that can be seen without writing. Raises `SourceError`."""
+
+    async def deliver(self, failure: Failure) -> None:
+        """Return once the document is durable. Raises `Undelivered`; then the same failure comes again."""
+
+    async def close(self) -> None:
+        """May be called twice, and without `open`."""
+
+
+class Observer(Protocol):
+    """Told what happened. Must not block and must not raise."""
+
+    def notice(self, event: Event) -> None: ...
