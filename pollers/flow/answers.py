@@ -1,0 +1,215 @@
+"""What follows from an answer: which records are done, which are tried again and how, which are given up.
+
+Queues and logs part here, by `Delivery.redelivers`: a queue gives failed records again by itself, for a log the retry
+procedure runs (`verdicts`). It must not know lanes' insides, time's source or the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pollers.flow.batches import Batch, Claim, Discard, Part, State
+from pollers.flow.claims import Claims
+from pollers.flow.lanes import Lane
+from pollers.flow.limits import failure_backoff, throttle_backoff, unreachable_backoff
+from pollers.flow.outcomes import AllFailed, AllPassed, Reading, read_report
+from pollers.flow.records import Aborted, Failed, Instant, Outcome, Returned, Throttled, Unreachable
+from pollers.flow.verdicts import Halves, after_failure
+
+__all__ = ["Answers"]
+
+PASSED = AllPassed()
+
+
+class Answers:
+    """Answers of functions and of the failure destination, turned into edits of claims."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        self._policy = claims.policy
+        self._delivering = 0
+        self._refusals = 0  # deliveries in a row that the destination did not take
+        self.destination_due = 0.0  # monotonic: no delivery before then
+
+    def answer(self, batch: Batch, outcome: Outcome, now: Instant, chance: float) -> Reading | None:
+        """What came of an invocation; returns how its answer was read, None where there was none."""
+        claim = batch.claim
+        if isinstance(outcome, Returned):
+            reading: Reading = PASSED
+            if self._policy.reports:
+                reading = read_report(outcome, [piece.records for piece in batch.pieces], self._claims.shape)
+            if isinstance(reading, AllPassed):
+                self._passed(claim, batch, now)
+            else:
+                self._attempted(claim, batch, now, reading, None, chance)
+            return reading
+        if isinstance(outcome, Failed):
+            self._attempted(claim, batch, now, AllFailed(outcome.message), "Unhandled", chance)
+        elif isinstance(outcome, Aborted):
+            self._claims.undo(claim, batch, now)
+        else:
+            self._held_up(claim, batch, outcome, now, chance)
+        return None
+
+    def _passed(self, claim: Claim, batch: Batch, now: Instant) -> None:
+        for piece in batch.pieces:
+            self._claims.finish(piece)
+        self._claims.counts.processed += len(batch)
+        self._claims.edit(claim, [], now)
+
+    def _attempted(
+        self, claim: Claim, batch: Batch, now: Instant, reading: Reading, error: str | None, chance: float
+    ) -> None:
+        """An attempt failed, in part or whole."""
+        batch.attempts += 1
+        batch.waits = 0
+        batch.answered = True
+        batch.error = error
+        failed: Sequence[Sequence[int]] = (
+            [range(len(piece)) for piece in batch.pieces]
+            if isinstance(reading, AllFailed | AllPassed)
+            else reading.failed
+        )
+        if self._claims.delivery.redelivers:
+            self._leave_failed(claim, batch, failed, now)
+            return
+        if claim.since is None:
+            claim.since, claim.reason = now.monotonic, "its function fails"
+        tails = self._cut_done(batch, failed)
+        several = sum(len(tail.by_lane()) for tail, _ in tails) > 1
+        successors: list[Batch] = []
+        for tail, progressed in tails:
+            successors += self._successors(batch, tail, progressed, several, now, chance)
+        self._claims.edit(claim, successors, now)
+
+    def _cut_done(self, batch: Batch, failed: Sequence[Sequence[int]]) -> list[tuple[Part, bool]]:
+        """Finish what precedes the first failure of each part; what is left, and whether it got shorter."""
+        tails: list[tuple[Part, bool]] = []
+        for piece, indexes in zip(batch.pieces, failed, strict=True):
+            lowest = indexes[0] if indexes else len(piece)
+            if lowest:
+                self._claims.finish(piece if lowest == len(piece) else piece.cut(0, lowest))
+                self._claims.counts.processed += lowest
+            if lowest < len(piece) and not piece.hold.revoked:
+                tails.append((piece.cut(lowest, len(piece)) if lowest else piece, lowest > 0))
+        return tails
+
+    def _successors(
+        self, batch: Batch, tail: Part, progressed: bool, several: bool, now: Instant, chance: float
+    ) -> list[Batch]:
+        """The batches that follow from one partition's unfinished records (5.2-6, and its split by lane)."""
+        if progressed:
+            return [self._new(piece, now) for piece in tail.by_lane()]
+        verdict = after_failure(len(tail), 0, batch.attempts, self._policy, chance)
+        if isinstance(verdict, Halves):
+            self._claims.counts.bisects += 1
+            halves = tail.cut(0, verdict.middle), tail.cut(verdict.middle, len(tail))
+            return [self._new(half, now) for half in halves]
+        if not several:
+            return [self._claims.again(batch, verdict, now)]
+        if self._policy.bisect:  # a single record beside other lanes: being alone is its half
+            return [self._new(tail, now)]
+        # Ours (13-11): the parts keep the attempts spent and get new request ids.
+        return [self._claims.again(self._new(piece, now, batch), verdict, now) for piece in tail.by_lane()]
+
+    def _new(self, piece: Part, now: Instant, spent: Batch | None = None) -> Batch:
+        batch = Batch([piece], self._claims.ids(), now.monotonic)
+        if spent is not None:
+            batch.attempts, batch.answered, batch.error = spent.attempts, spent.answered, spent.error
+        return batch
+
+    def _leave_failed(self, claim: Claim, batch: Batch, failed: Sequence[Sequence[int]], now: Instant) -> None:
+        """A queue redelivers what failed; the rest is done. What waits behind a failure in its lane goes back.
+
+        AWS: nothing is deleted of a failed batch, of a partial one all that is not reported (5.6-1, 5.6-4, 5.6-12).
+        Ours (13-5): nothing of a failed group overtakes.
+        """
+        behind: dict[Lane, None] = {}
+        for piece, indexes in zip(batch.pieces, failed, strict=True):
+            bad = set(indexes)
+            done = [i for i in range(len(piece)) if i not in bad]
+            if done:
+                self._claims.finish(piece.pick(done))
+                self._claims.counts.processed += len(done)
+            if bad:
+                behind.update(dict.fromkeys(self._leave(piece.pick(sorted(bad)))))
+        for lane in behind:
+            self._claims.return_waiting(lane)
+        self._claims.edit(claim, [], now)
+
+    def _leave(self, piece: Part) -> Iterable[Lane]:
+        """Failed records are the queue's again; returns the lanes that they stop."""
+        hold = piece.hold
+        if hold.revoked:  # nobody will try them here: back at once
+            self._claims.give_back(hold, piece.records, piece.ordinals)
+        else:
+            hold.ledger.leave(piece.records, piece.ordinals)
+            self._claims.moved[hold.grant] = hold
+        return piece.ordered_lanes()
+
+    def _held_up(
+        self, claim: Claim, batch: Batch, outcome: Throttled | Unreachable, now: Instant, chance: float
+    ) -> None:
+        """No attempt was made: wait, with the attempts and the failure backoff untouched (12-16)."""
+        batch.waits += 1
+        if isinstance(outcome, Throttled):
+            self._claims.counts.throttles += 1
+            delay = throttle_backoff(batch.waits, chance) if outcome.after is None else outcome.after
+            claim.reason = "its function is throttled"
+        else:
+            delay = unreachable_backoff(batch.waits)
+            claim.reason = f"its function is unreachable ({outcome.reason})"
+        if claim.since is None:
+            claim.since = now.monotonic
+        batch.due = now.monotonic + delay
+        if self._claims.delivery.redelivers:
+            batch.due = min(batch.due, batch.since + self._policy.throttle_hold)
+        if batch.due <= now.monotonic or any(piece.hold.revoked for piece in batch.pieces):
+            self._claims.undo(claim, batch, now)
+        else:
+            self._claims.edit(claim, [batch], now)
+
+    # The failure destination
+
+    def next_discard(self, now: Instant) -> Discard | None:
+        """The next batch for the destination, unless it must be left alone for now."""
+        if self.destination_due > now.monotonic or (self._refusals and self._delivering):
+            return None
+        claim = self._claims.agenda.discards.popleft()
+        claim.state = State.DELIVERING
+        self._delivering += 1
+        batch = claim.batches[0]
+        assert batch.condition is not None
+        return Discard(batch, batch.condition)
+
+    def discarded(self, discard: Discard, now: Instant, kept: bool) -> float | None:
+        """What came of a discard; returns the seconds until it is tried again, None when it is over."""
+        batch = discard.batch
+        self._delivering -= 1
+        if kept:
+            self._refusals = 0
+            self.destination_due = 0.0
+        else:
+            self._claims.counts.delivery_failures += 1
+            if not self._policy.drop_undelivered:
+                return self._refused(batch.claim, batch, now)
+        if kept and self._policy.destination:
+            self._claims.counts.dead_lettered += len(batch)
+        else:
+            self._claims.counts.dropped += len(batch)
+        for piece in batch.pieces:
+            self._claims.finish(piece)
+        self._claims.edit(batch.claim, [], now)
+        return None
+
+    def _refused(self, claim: Claim, batch: Batch, now: Instant) -> float:
+        """Ours (13-1): nothing is dropped; the lane waits, and deliveries to one destination share one backoff."""
+        self._refusals += 1
+        delay = failure_backoff(self._refusals, self._policy.backoff_cap, 0.5)
+        self.destination_due = now.monotonic + delay
+        if claim.since is None:
+            claim.since = now.monotonic
+        claim.reason = "its failure destination does not take the record"
+        batch.pieces = [piece for piece in batch.pieces if not piece.hold.revoked]
+        self._claims.edit(claim, [batch] if batch.pieces else [], now)
+        return delay
