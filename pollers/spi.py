@@ -6,7 +6,7 @@ Every call comes from one event loop; seconds everywhere. `pollers.testing` chec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -110,12 +110,20 @@ class Source(Protocol):
     arn: str  # of the queue or stream; what failure documents and mapping identities carry
     delivery: Delivery  # final once `open` has returned
     shape: Shape  # final once `open` has returned
+    warnings: Sequence[str]  # after `open`: what works and may surprise
+    requests: Mapping[tuple[str, str], int]  # calls made, by (operation, "ok" | "error" | "throttled")
+
+    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+        """Learn what the mapping asks for, before `open`: records, seconds to wait for them, seconds of a function."""
 
     async def open(self) -> None:
         """Check that the source can be read, before anything is. Called once. Raises `SourceError`."""
 
     def changes(self) -> AsyncIterator[Change]:
-        """Which partitions are ours. Consumed at once, by one consumer, never while something drains."""
+        """Which partitions are ours. Consumed at once, by one consumer, never while something drains.
+
+        Called again after a fault of ours, once every grant was released: grants come anew.
+        """
 
     async def read(self, grant: Grant, limit: int) -> Page:
         """Up to `limit` records after the last page, in order. May wait, may return none.
@@ -152,15 +160,32 @@ class Function:
     version: str = "$LATEST"
 
 
-@dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a function."""
+    """One call of a function. Its event is built when it is first read, once."""
 
-    request_id: str
-    event: dict[str, Any]
-    deadline: float  # loop time, seconds
-    deadline_wall: float  # the same moment, seconds since the epoch
-    trace: str | None = None  # an X-Ray trace header to pass on
+    __slots__ = ("_event", "deadline", "deadline_wall", "request_id", "trace")
+
+    def __init__(
+        self,
+        request_id: str,
+        event: dict[str, Any] | Callable[[], dict[str, Any]],
+        deadline: float,
+        deadline_wall: float,
+        trace: str | None = None,
+    ) -> None:
+        self.request_id = request_id  # a UUID, the same for every retry of a batch
+        self.deadline = deadline  # loop time, seconds
+        self.deadline_wall = deadline_wall  # the same moment, seconds since the epoch
+        self.trace = trace  # an X-Ray trace header to pass on
+        self._event = event
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The function's event: a plain dict that is the function's own."""
+        event = self._event
+        if not isinstance(event, dict):
+            event = self._event = event()
+        return event
 
 
 class Target(Protocol):

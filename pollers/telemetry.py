@@ -10,6 +10,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pollers.flow.counts import Counts
+
 __all__ = [
     "DeliveryHeld",
     "Drained",
@@ -19,6 +21,7 @@ __all__ = [
     "InvocationFailed",
     "InvocationLate",
     "LaneStalled",
+    "LoopBlocked",
     "MappingStarted",
     "Meter",
     "PartitionGranted",
@@ -158,6 +161,13 @@ class PollerCrashed:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopBlocked:
+    """Something kept the event loop from turning: a function that does not await, most likely."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     mapping: str
     invocations: int  # that are waited for
@@ -185,6 +195,7 @@ Event: TypeAlias = (
     | LaneStalled
     | SourceTroubled
     | PollerCrashed
+    | LoopBlocked
     | Draining
     | Drained
 )
@@ -192,7 +203,6 @@ Event: TypeAlias = (
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 900.0)
 RECORDS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0)
-BYTES = (1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 6_291_456.0)
 
 
 class Histogram:
@@ -214,7 +224,6 @@ class Meter:
     """The plain numbers of one mapping. Its pump writes them, whoever exposes metrics reads them; nobody else does."""
 
     __slots__ = (
-        "batch_bytes",
         "batch_records",
         "bisects",
         "concurrency_limit",
@@ -238,6 +247,7 @@ class Meter:
         "returned",
         "source",
         "stalled",
+        "throttles",
         "waiting",
     )
 
@@ -256,16 +266,21 @@ class Meter:
         self.lapsed = 0  # records that stopped being ours while we held them
         self.retries = 0  # batches tried again by us
         self.bisects = 0  # batches cut in two
+        self.throttles = 0  # invocations refused for want of capacity
         self.invocations = {"ok": 0, "partial": 0, "failed": 0, "throttled": 0, "unreachable": 0, "aborted": 0}
         self.requests: dict[
             tuple[str, str], int
         ] = {}  # calls of the source by (operation, "ok" | "error" | "throttled")
         self.duration = Histogram(DURATIONS)  # seconds of an invocation
         self.batch_records = Histogram(RECORDS)
-        self.batch_bytes = Histogram(BYTES)  # upper bounds, as pages give them
         self.inflight_records = 0  # read and not finished
         self.inflight_bytes = 0
         self.concurrency_limit = 0  # invocations at once that the mapping may have now
         self.waiting = 0  # batches that could start if there were a permit: 0 or 1
         self.stalled = 0  # partitions that stopped reading because a lane does not get on
         self.draining = False
+
+    def count(self, counts: Counts) -> None:
+        """Take over what the flow counted."""
+        for name in Counts.__slots__:
+            setattr(self, name, getattr(counts, name))

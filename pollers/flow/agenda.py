@@ -27,21 +27,21 @@ def _still_due(item: Timed, when: float) -> bool:
 class Agenda:
     """Startable pools and claims in turn, batches for the destination, and one heap of timers."""
 
-    __slots__ = ("_numbers", "_timers", "discards", "ready")
+    __slots__ = ("_numbers", "discards", "ready", "timers")
 
     def __init__(self) -> None:
         self.ready: deque[Pool | Claim] = deque()  # could be invoked, given a permit
         self.discards: deque[Claim] = deque()  # their first batch is for the destination
-        self._timers: list[tuple[float, int, Timed]] = []
+        self.timers: list[tuple[float, int, Timed]] = []
         self._numbers = count()
 
     def at(self, when: float, item: Timed) -> None:
         """Bring `item` back at that monotonic time. A pool's and a partition's own `due` says which timer counts."""
-        heappush(self._timers, (when, next(self._numbers), item))
+        heappush(self.timers, (when, next(self._numbers), item))
 
     def ripen(self, now: Instant, ripe: Callable[[Timed, Instant], None]) -> None:
         """Hand over everything that is due."""
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][0] <= now.monotonic:
             when, _, item = heappop(timers)
             if _still_due(item, when):
@@ -49,7 +49,7 @@ class Agenda:
 
     def next(self) -> float | None:
         """The next monotonic time at which something becomes due."""
-        timers = self._timers
+        timers = self.timers
         while timers and not _still_due(timers[0][2], timers[0][0]):
             heappop(timers)
         return timers[0][0] if timers else None

@@ -55,7 +55,7 @@ class Answers:
         for piece in batch.pieces:
             self._claims.finish(piece)
         self._claims.counts.processed += len(batch)
-        self._claims.edit(claim, [], now)
+        self._claims.resolved(claim, now)
 
     def _attempted(
         self, claim: Claim, batch: Batch, now: Instant, reading: Reading, error: str | None, chance: float

@@ -7,7 +7,7 @@ two). Ordering, retry and bisect are this one structure. No batch knows why it i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -145,7 +145,7 @@ class Claim:
 
     __slots__ = ("batches", "holds", "lanes", "reason", "since", "state")
 
-    def __init__(self, batches: Iterable[Batch], lanes: dict[Lane, None]) -> None:
+    def __init__(self, batches: Collection[Batch], lanes: dict[Lane, None]) -> None:
         self.batches = deque(batches)
         self.lanes = lanes  # that it holds, in order; none for records free of order
         self.holds: list[Hold] = holds_of(self.batches)  # the partitions that know of it
@@ -160,13 +160,21 @@ class Claim:
             hold.claims[self] = None
 
 
-def holds_of(batches: Iterable[Batch]) -> list[Hold]:
+def holds_of(batches: Collection[Batch]) -> list[Hold]:
     """The partitions that batches come from, each once."""
+    if len(batches) == 1:
+        (batch,) = batches
+        if len(batch.pieces) == 1:
+            return [batch.pieces[0].hold]
     return list(dict.fromkeys(piece.hold for batch in batches for piece in batch.pieces))
 
 
-def lanes_of(batches: Iterable[Batch]) -> dict[Lane, None]:
+def lanes_of(batches: Collection[Batch]) -> dict[Lane, None]:
     """The lanes whose order batches keep, each once."""
+    if len(batches) == 1:
+        (batch,) = batches
+        if len(batch.pieces) == 1:
+            return dict.fromkeys(batch.pieces[0].ordered_lanes())
     return {lane: None for batch in batches for piece in batch.pieces for lane in piece.ordered_lanes()}
 
 

@@ -92,6 +92,17 @@ class Claims:
 
     # Editing
 
+    def resolved(self, claim: Claim, now: Instant) -> None:
+        """The first batch of a claim is done with."""
+        if len(claim.batches) > 1 or claim.state is State.OVER:
+            self.edit(claim, [], now)
+            return
+        claim.batches.clear()
+        lanes, claim.lanes = claim.lanes, {}
+        for lane in lanes:
+            self._free(lane, now)
+        self._over(claim)
+
     def edit(self, claim: Claim, heads: list[Batch], now: Instant) -> None:
         """Replace the first batch of a claim by `heads`; lanes of which nothing is left are free again."""
         if claim.state is State.OVER:

@@ -34,3 +34,10 @@ class Counts:
         self.retries = 0  # batches that are tried again
         self.bisects = 0  # batches cut in two
         self.throttles = 0  # invocations refused for want of capacity
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        total = Counts()
+        for name in Counts.__slots__:
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total

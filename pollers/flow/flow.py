@@ -117,7 +117,8 @@ class Flow:
     def take(self, now: Instant, permitted: bool) -> Batch | Discard | None:
         """The next thing to do: a batch to invoke (only when `permitted`), or one to give up."""
         agenda, claims = self._agenda, self._claims
-        agenda.ripen(now, claims.ripe)
+        if agenda.timers and agenda.timers[0][0] <= now.monotonic:
+            agenda.ripen(now, claims.ripe)
         while True:
             if agenda.discards and (discard := self._answers.next_discard(now)) is not None:
                 return discard
@@ -130,10 +131,13 @@ class Flow:
 
     def wake_at(self, now: Instant) -> float | None:
         """The next monotonic time at which something changes by itself; always in the future."""
-        self._agenda.ripen(now, self._claims.ripe)
-        when = self._agenda.next()
+        agenda = self._agenda
+        if not agenda.timers and not agenda.discards:
+            return None
+        agenda.ripen(now, self._claims.ripe)
+        when = agenda.next()
         due = self._answers.destination_due
-        if self._agenda.discards and due > now.monotonic:
+        if agenda.discards and due > now.monotonic:
             return due if when is None else min(when, due)
         return when
 

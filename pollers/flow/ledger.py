@@ -8,7 +8,7 @@ and to give back. Both know how many records and bytes are held.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pollers.flow.records import Page, Position, Progress, Range, Raw, Resume
@@ -33,21 +33,21 @@ class Mark:
         self.ends: Range | None = None  # positions of the first and last record, once every one is finished
 
 
-def spans(ordinals: Sequence[int]) -> Iterator[tuple[int, int]]:
+def spans(ordinals: Sequence[int]) -> Iterable[tuple[int, int]]:
     """Ascending ordinals as half-open runs of neighbors."""
-    if isinstance(ordinals, range):
-        if ordinals:
-            yield ordinals.start, ordinals.stop
-        return
+    if type(ordinals) is range:
+        return ((ordinals.start, ordinals.stop),) if ordinals else ()
+    runs: list[tuple[int, int]] = []
     start = stop = -1
     for ordinal in ordinals:
         if ordinal != stop:
             if stop > start:
-                yield start, stop
+                runs.append((start, stop))
             start = ordinal
         stop = ordinal + 1
     if stop > start:
-        yield start, stop
+        runs.append((start, stop))
+    return runs
 
 
 class Total:
@@ -128,7 +128,7 @@ class Ledger:
         self.held -= len(ordinals)
         self.total.held -= len(ordinals)
         for start, stop in spans(ordinals):
-            index = bisect_right(self.marks, start, key=_first) - 1
+            index = 0 if start < self.marks[0].stop else bisect_right(self.marks, start, key=_first) - 1
             while start < stop:
                 mark = self.marks[index]
                 upto = min(stop, mark.stop)
@@ -226,7 +226,8 @@ class LogLedger(Ledger):
         for start, stop in spans(ordinals):
             self._add(start, stop)
         self._let_go(ordinals)
-        self._advance()
+        if self.marks[0].stop <= self.low:
+            self._advance()
         self._version += 1
 
     def leave(self, records: Sequence[Raw], ordinals: Sequence[int]) -> None:

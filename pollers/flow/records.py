@@ -101,7 +101,6 @@ class Delivery:
     slots: int | None  # lanes or batches at once per partition; None: as many as permits allow
     mixed: bool  # one batch may hold several lanes
     spans: bool  # one batch may hold several partitions
-    prefix: bool  # a failure voids what follows it in the batch: the function may have stopped there
     redelivers: bool  # the queue gives failed records again; otherwise the engine retries
     readers: int | None = 1  # reads at once; None: as many as permits and room need
     page: int = 1_000  # records that one read brings at most
@@ -109,6 +108,7 @@ class Delivery:
     beat: float | None = None  # seconds between two `Source.keep`; None: nothing to keep
     settle_every: float = 0.0  # seconds between two settles; 0: at once
     window_default: float = 0.0  # seconds a batch waits for more when the mapping does not say
+    ramps: bool = False  # concurrency starts low and grows while the backlog lasts. AWS: standard queues (9-1)
 
 
 @dataclass(frozen=True, slots=True)

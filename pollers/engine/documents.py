@@ -1,0 +1,42 @@
+"""The failure document of a discarded batch. AWS: semantics 5.9, key order as recorded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pollers.flow.batches import Discard
+from pollers.flow.records import Shape
+from pollers.spi import Failure, Function
+
+__all__ = ["failure"]
+
+
+def failure(discard: Discard, function: Function, shape: Shape, mapping: str, wall: float) -> Failure:
+    """What the destination is given. `wall` is the moment of giving up, seconds since the epoch."""
+    batch = discard.batch
+    parts = batch.parts
+    document: dict[str, object] = {
+        "requestContext": {
+            "requestId": batch.request_id,
+            "functionArn": f"{function.arn}:{function.version}",
+            "condition": discard.condition,
+            "approximateInvokeCount": discard.count,
+        }
+    }
+    # AWS: present after any completed invocation, absent for expired and oversized records (5.5-3, 5.9-4).
+    if batch.answered and discard.condition == "RetryAttemptsExhausted":
+        document["responseContext"] = {
+            "statusCode": 200,
+            "executedVersion": function.version,
+            "functionError": batch.error,
+        }
+    document["version"] = "1.0"
+    document["timestamp"] = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    document.update(shape.failure(parts))
+    return Failure(
+        document=document,
+        payload=shape.event(parts, None),
+        keys=[shape.key(raw) for _, records in parts for raw in records],
+        mapping=mapping,
+        partition=parts[0][0],
+    )
