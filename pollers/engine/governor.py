@@ -28,31 +28,34 @@ class Scope:
         self.waiting: dict[Share, None] = {}
 
     def admits(self, share: Share) -> bool:
-        """Whether a permit is free that nobody deserves more.
+        """Whether a permit is free that nobody deserves more."""
+        return self.limit - self.used > self.before(share)
+
+    def before(self, share: Share) -> int:
+        """How many of those who wait deserve a permit more than `share` does.
 
         Deserving is having fewer permits for one's weight; among equals, waiting longer.
         """
-        free = self.limit - self.used
-        if free <= 0:
-            return False
-        if not self.waiting or (len(self.waiting) == 1 and share in self.waiting):
-            return True
+        waiting = self.waiting
+        if not waiting:
+            return 0
         mine = share.load()
-        before = 0
-        passed_mine = share not in self.waiting
-        for other in self.waiting:
+        count = 0
+        earlier = True
+        for other in waiting:
             if other is share:
-                passed_mine = True
-                continue
-            load = other.load()
-            earlier = not passed_mine or share not in self.waiting
-            before += (load < mine or (load == mine and earlier)) and not other.capped()
-        return free > before
+                earlier = False
+            elif not other.capped():
+                load = other.load()
+                count += load < mine or (load == mine and earlier)
+        return count
 
-    def next_waiting(self) -> Share | None:
-        """Who deserves the next permit."""
-        able = [share for share in self.waiting if not share.capped()]
-        return min(able, key=Share.load) if able else None
+    def wake(self) -> None:
+        """Tell whoever deserves the next permit that there is one."""
+        if self.waiting and self.used < self.limit:
+            able = [share for share in self.waiting if not share.capped()]
+            if able:
+                min(able, key=Share.load).wake()
 
 
 class Ramp:
@@ -160,16 +163,14 @@ class Share:
         account.used -= 1
         own.used -= 1
         self.used -= 1
-        governor = self._governor
-        if own.waiting or account.waiting:
-            governor.wake(own)
-        if governor.thirsty:
-            governor.quench()
+        own.wake()
+        account.wake()
 
     def rest(self) -> None:
-        """It wants no permit now."""
-        self._governor.account.waiting.pop(self, None)
-        self._function.scope.waiting.pop(self, None)
+        """It wants no permit now; whoever it stood before is woken."""
+        for scope in (self._governor.account, self._function.scope):
+            if scope.waiting and scope.waiting.pop(self, self) is not self:
+                scope.wake()
 
     def rises_at(self, now: float) -> float | None:
         """When its ramp allows one more; None where no ramp is in the way."""
@@ -183,10 +184,16 @@ class Share:
         return max(0, min(account.limit - account.used, own.limit - own.used, self.limit(now) - self.used))
 
     def may_read(self, now: float) -> bool:
-        """Whether what a read brings could start soon and would fit in memory; if not, it is woken when it may."""
-        if self.free(now) > self._function.reading:
+        """Whether what a read brings could start soon and would fit in memory; if not, it is woken when it may.
+
+        A mapping that cannot even read for want of permits stands in line for them like one that has batches.
+        """
+        account, own = self._governor.account, self._function.scope
+        free = self.free(now) - self._function.reading
+        if free > account.before(self) and free > own.before(self):
             return self.may_hold()
-        self._governor.thirsty[self] = None
+        if self.limit(now) > self.used:  # it is others that are in the way
+            account.waiting[self] = own.waiting[self] = None
         return False
 
     def may_hold(self) -> bool:
@@ -208,7 +215,8 @@ class Share:
     def end_read(self) -> None:
         """That read has ended."""
         self._function.reading -= 1
-        self._governor.quench()
+        self._function.scope.wake()
+        self._governor.account.wake()
 
     def weigh(self, nbytes: int) -> None:
         """Say how many bytes the mapping holds now."""
@@ -259,12 +267,6 @@ class Governor:
         self.thirsty.pop(share, None)
         self.shares -= 1
         share.weigh(0)
-
-    def wake(self, function: Scope) -> None:
-        """Tell those who deserve the permit that was just given back."""
-        for scope in (function, self.account):
-            if scope.waiting and scope.used < scope.limit and (share := scope.next_waiting()) is not None:
-                share.wake()
 
     def quench(self) -> None:
         """Let those who wait to read look again; whoever still may not will wait again."""

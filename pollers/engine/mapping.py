@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from pollers.flow.records import Policy
+from pollers.flow.records import Policy, RecordFilter, Shape
 from pollers.spi import Destination, Source, Target
 
-__all__ = ["Mapping"]
+__all__ = ["Mapping", "Pattern"]
+
+
+class Pattern(Protocol):
+    """Compiled FilterCriteria, before it is known how the source's records look."""
+
+    def bind(self, shape: Shape) -> RecordFilter: ...
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class Mapping:
     target: Target
     policy: Policy = field(default_factory=Policy)
     destination: Destination | None = None
+    filters: Pattern | None = None  # compiled FilterCriteria
     maximum_concurrency: int | None = None  # batches at once (ScalingConfig.MaximumConcurrency)
     reserved_concurrency: int | None = None  # of the function, shared by its mappings
     weight: float = 1.0  # its part of permits that several mappings want

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from pollers.clock import Clock
 from pollers.engine.calls import Calls
@@ -44,7 +45,10 @@ class Pump:
         notice: Callable[[Event], None],
     ) -> None:
         source = mapping.source
-        self.flow = Flow(mapping.policy, source.delivery, source.shape, clock.ids)
+        policy = mapping.policy
+        if mapping.filters is not None:
+            policy = replace(policy, filters=mapping.filters.bind(source.shape))
+        self.flow = Flow(policy, source.delivery, source.shape, clock.ids)
         self.calls = Calls(mapping.identity, mapping.target, source.shape, deadlines, clock, meter, notice)
         self.deliveries = 0  # under way
         self.tenures: dict[Grant, Tenure] = {}
@@ -85,6 +89,7 @@ class Pump:
     def turn(self, now: Instant) -> None:
         """Start all that can start, see to all that is due. Called after every call into the flow."""
         flow = self.flow
+        flow.wake_at(now)  # what is due by now becomes startable, whoever asks
         if flow.unsettled:
             self._settle()
         while flow.deliverable and isinstance(discard := flow.take(now, False), Discard):
@@ -92,6 +97,8 @@ class Pump:
         while flow.startable and (batch := self.take(now)) is not None:
             self._tasks.create_task(self._run(batch))
         self._weigh(now)
+        if not flow.startable:
+            self._share.rest()
         if self._waiting:
             self._let_read(now)
         for tenure in self._ending:
@@ -258,6 +265,8 @@ class Pump:
         tenure.reads[task] = None
         tenure.asked += limit
         self._share.begin_read()
+        if not self.flow.startable:
+            self._share.rest()
         try:
             page = await self._source.read(tenure.grant, limit)
         except asyncio.CancelledError:
@@ -286,7 +295,7 @@ class Pump:
     async def _accept(self, tenure: Tenure, page: Page) -> None:
         """Hand a page to the flow; in slices where filters look at every record, so that the loop is not blocked."""
         count = len(page.records)
-        if self._mapping.policy.filters is None or count <= FILTERED:
+        if self._mapping.filters is None or count <= FILTERED:
             self.flow.accept(tenure.grant, page, self.now())
             return
         shape = self._source.shape
