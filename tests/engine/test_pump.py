@@ -258,7 +258,7 @@ async def test_a_fault_of_ours_starts_the_mapping_again_and_leaves_its_neighbor_
     (crash,) = told.of(PollerCrashed)
     assert crash.mapping == "faulty"
     assert "TypeError" in crash.reason
-    assert "flow.py" in crash.reason, "where it happened"
+    assert "pump.py" in crash.reason, "where it happened"
 
 
 @virtual_time
