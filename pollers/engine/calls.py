@@ -62,7 +62,7 @@ class Calls:
         """
         shape, timeout = self._shape, self._target.function.timeout
         started = self._loop.time()
-        call = Call(task, started + timeout, lambda late: self._late(batch, late))
+        call = Call(batch.request_id, task, started + timeout, self._late)
         invocation = Invocation(
             batch.request_id,
             lambda: shape.event(batch.parts, None),
@@ -135,8 +135,8 @@ class Calls:
             self._unavailable = True
             self._notice(TargetUnavailable(self._mapping, reason))
 
-    def _late(self, batch: Batch, seconds: float) -> None:
-        self._notice(InvocationLate(self._mapping, batch.request_id, seconds))
+    def _late(self, request_id: str, seconds: float) -> None:
+        self._notice(InvocationLate(self._mapping, request_id, seconds))
 
 
 def _cut_short(end: End, timeout: float) -> Outcome:

@@ -19,12 +19,15 @@ class End(Enum):
 class Call:
     """One invocation under way, awaited by `task`."""
 
-    __slots__ = ("deadline", "end", "late", "task")
+    __slots__ = ("deadline", "end", "late", "name", "task")
 
-    def __init__(self, task: asyncio.Task[object], deadline: float, late: Callable[[float], None]) -> None:
+    def __init__(
+        self, name: str, task: asyncio.Task[None], deadline: float, late: Callable[[str, float], None]
+    ) -> None:
+        self.name = name
         self.task = task
         self.deadline = deadline  # loop time
-        self.late = late  # told the seconds by which a call that does not end is late
+        self.late = late  # told the name and the seconds by which a call that does not end is late
         self.end: End | None = None
 
     def cut(self, end: End) -> None:
@@ -74,7 +77,7 @@ class Deadlines:
                 call.cut(End.EXPIRED)
                 call.deadline += self.PATIENCE
             else:
-                call.late(now - call.deadline + self.PATIENCE)
+                call.late(call.name, now - call.deadline + self.PATIENCE)
                 del self._calls[call]  # reported once; it ends when it ends
         if self._calls:
             self._rearm(max(min(call.deadline for call in self._calls), now + 0.001))

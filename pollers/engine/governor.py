@@ -105,7 +105,7 @@ class Function:
 class Share:
     """One mapping's part in the governor. Its methods are called from one event loop."""
 
-    __slots__ = ("_function", "_governor", "_ramp", "_wake", "maximum", "nbytes", "used", "weight")
+    __slots__ = ("_function", "_governor", "_ramp", "_wake", "maximum", "nbytes", "stands_in_line", "used", "weight")
 
     def __init__(
         self,
@@ -124,6 +124,7 @@ class Share:
         self.weight = weight
         self.used = 0  # permits taken
         self.nbytes = 0  # held
+        self.stands_in_line = False  # for a permit
 
     def load(self) -> float:
         """Permits per weight, after one more."""
@@ -146,11 +147,13 @@ class Share:
         account, own = self._governor.account, self._function.scope
         if (account.waiting or account.used >= account.limit) and not account.admits(self):
             account.waiting[self] = None
+            self.stands_in_line = True
             return False
         if (own.waiting or own.used >= own.limit) and not own.admits(self):
             own.waiting[self] = None
+            self.stands_in_line = True
             return False
-        if account.waiting or own.waiting:
+        if self.stands_in_line:
             self.rest()
         account.used += 1
         own.used += 1
@@ -168,8 +171,9 @@ class Share:
 
     def rest(self) -> None:
         """It wants no permit now; whoever it stood before is woken."""
+        self.stands_in_line = False
         for scope in (self._governor.account, self._function.scope):
-            if scope.waiting and scope.waiting.pop(self, self) is not self:
+            if scope.waiting.pop(self, self) is not self:
                 scope.wake()
 
     def rises_at(self, now: float) -> float | None:
@@ -194,6 +198,7 @@ class Share:
             return self.may_hold()
         if self.limit(now) > self.used:  # it is others that are in the way
             account.waiting[self] = own.waiting[self] = None
+            self.stands_in_line = True
         return False
 
     def may_hold(self) -> bool:

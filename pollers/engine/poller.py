@@ -250,6 +250,10 @@ class Poller:
                 self._notice(LaneStalled(self.mapping.identity, str(grant.partition), lane, reason, since))
         self._stalls = stalls
 
+    def running(self) -> int:
+        """Invocations under way."""
+        return 0 if self._pump is None else len(self._pump.calls)
+
     def meter(self) -> Meter:
         """The mapping's numbers, as they are now."""
         meter, pump = self._meter, self._pump

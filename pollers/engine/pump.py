@@ -97,7 +97,7 @@ class Pump:
         while flow.startable and (batch := self.take(now)) is not None:
             self._tasks.create_task(self._run(batch))
         self._weigh(now)
-        if not flow.startable:
+        if self._share.stands_in_line and not flow.startable:
             self._share.rest()
         if self._waiting:
             self._let_read(now)
@@ -265,7 +265,7 @@ class Pump:
         tenure.reads[task] = None
         tenure.asked += limit
         self._share.begin_read()
-        if not self.flow.startable:
+        if self._share.stands_in_line and not self.flow.startable:
             self._share.rest()
         try:
             page = await self._source.read(tenure.grant, limit)

@@ -113,6 +113,10 @@ class Pollers:
         """The numbers of every mapping, as they are now."""
         return [poller.meter() for poller in self._pollers]
 
+    def running(self) -> list[tuple[str, int]]:
+        """(identity, invocations under way) of every mapping that has any."""
+        return [(poller.mapping.identity, count) for poller in self._pollers if (count := poller.running())]
+
     # Inside
 
     async def _supervise(self) -> None:
