@@ -1,0 +1,12 @@
+"""`pollers demo`: five mappings on embedded servers, watched by functions that write down all they see."""
+
+from __future__ import annotations
+
+__all__ = ["run_demo"]
+
+
+def run_demo() -> int:
+    """Run the demo to its end; returns the exit code: 0 when nothing was lost, doubled or disordered."""
+    from pollers.service.demo.run import run_demo as run  # its parts are also used alone, without the servers
+
+    return run()

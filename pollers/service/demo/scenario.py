@@ -1,0 +1,132 @@
+"""What the demo sends, and the functions that receive it: one small story for each thing a mapping can do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pollers.testing.audit import Sent
+
+__all__ = [
+    "clicks",
+    "events",
+    "name_of_message",
+    "name_of_record",
+    "orders",
+    "payments",
+    "reports",
+    "to_clicks",
+    "to_events",
+    "to_orders",
+    "to_payments",
+    "to_reports",
+]
+
+GROUPS = 8
+POISON_ORDERS = ("order-31", "order-77")
+POISON_PAYMENT = "payment-3-4"
+POISON_CLICK = "click-137"
+
+
+def name_of_message(record: dict[str, Any]) -> str:
+    """The producer's name of an SQS record."""
+    return str(json.loads(record["body"])["id"])
+
+
+def name_of_record(record: dict[str, Any]) -> str:
+    """The producer's name of a Kinesis record."""
+    return str(json.loads(base64.b64decode(record["kinesis"]["data"]))["id"])
+
+
+# What is sent
+
+
+def to_orders() -> Iterator[Sent]:
+    """A standard queue: no order, some messages need a second try, two never succeed."""
+    return (Sent("orders", f"order-{number}") for number in range(400))
+
+
+def to_payments() -> Iterator[Sent]:
+    """A FIFO queue of eight customers; one message of one of them never succeeds."""
+    for number in range(12):
+        for group in range(GROUPS):
+            yield Sent("payments", f"payment-{group}-{number}", key=f"customer-{group}")
+
+
+def to_events() -> Iterator[Sent]:
+    """A queue of which a filter lets one kind of three through."""
+    return (Sent("events", f"event-{number}", filtered=number % 3 != 0) for number in range(150))
+
+
+def to_reports() -> Iterator[Sent]:
+    """A few messages whose work takes longer than the queue's visibility timeout."""
+    return (Sent("reports", f"report-{number}") for number in range(6))
+
+
+def to_clicks() -> Iterator[Sent]:
+    """A log: three lanes, many keys, one record that no attempt gets through."""
+    return (Sent("clicks", f"click-{number}", key=f"user-{number % 20}") for number in range(600))
+
+
+# What receives it
+
+
+class Flaky:
+    """Fails the first time it sees certain records."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def fails(self, name: str) -> bool:
+        number = int(name.rpartition("-")[2])
+        if number % 10 or name in self._seen:
+            return False
+        self._seen.add(name)
+        return True
+
+
+_flaky = Flaky()
+
+
+async def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Reports the messages that failed; the others of the batch are done."""
+    await asyncio.sleep(0.02)
+    failed = [
+        record["messageId"]
+        for record in event["Records"]
+        if (name := name_of_message(record)) in POISON_ORDERS or _flaky.fails(name)
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+async def payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Stops a customer at the first failure and reports it with the rest, as a FIFO function must."""
+    await asyncio.sleep(0.02)
+    stopped: set[str] = set()
+    failed = []
+    for record in event["Records"]:
+        customer = record["attributes"]["MessageGroupId"]
+        if customer in stopped or name_of_message(record) == POISON_PAYMENT:
+            stopped.add(customer)
+            failed.append(record["messageId"])
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+async def events(event: dict[str, Any], context: Any) -> None:
+    """Sees only what the filter lets through."""
+    await asyncio.sleep(0.01)
+
+
+async def reports(event: dict[str, Any], context: Any) -> None:
+    """Takes twice the queue's visibility timeout."""
+    await asyncio.sleep(4)
+
+
+async def clicks(event: dict[str, Any], context: Any) -> None:
+    """Raises for the whole batch when the poison record is in it: it takes bisecting to find out which one it is."""
+    await asyncio.sleep(0.01)
+    if any(name_of_record(record) == POISON_CLICK for record in event["Records"]):
+        raise ValueError("this click cannot be counted")
