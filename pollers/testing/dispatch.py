@@ -1,0 +1,154 @@
+"""AWS's JSON protocol before the models: clients use them as they would use AWS.
+
+Credentials are not verified, but a request must carry some: an unsigned one is refused, as by AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from pollers.clock import request_ids
+from pollers.testing.http import Connection, Refusal, Request
+from pollers.testing.service import Answer, Dropped, Fault, Service, Waiting
+
+__all__ = ["Front"]
+
+_CORAL = "com.amazon.coral.service"
+_JSON = "application/x-amz-json-1.0"
+
+_log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Front:
+    """Serves models on one address. All of them are called from the loop that `start` was called in."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = {service.target: service for service in services}
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._timers: dict[str, tuple[float, asyncio.TimerHandle]] = {}  # target to what it waits for
+        self._ids = request_ids()
+
+    async def start(self, host: str, port: int) -> str:
+        """Listen; port 0 chooses one. Returns the URL."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, host, port)
+        url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
+        for service in self._services.values():
+            service.endpoint = url
+            service.changed = self._rearming(loop, service)
+        return url
+
+    async def close(self) -> None:
+        """Stop listening and cut every connection. May be called twice."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        for connection in list(self._connections):
+            connection.drop()
+        for _, timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for service in self._services.values():
+            service.changed = _nothing
+        await server.wait_closed()
+        await asyncio.sleep(0)  # aborted transports report their end in the next turn
+
+    def _connection(self) -> Connection:
+        return Connection(self._handle, self._connections)
+
+    def _handle(self, request: Request | Refusal, connection: Connection) -> None:
+        service = None
+        try:
+            if isinstance(request, Refusal):
+                raise _generic("SerializationException", request.message, request.status)
+            service, action = self._route(request)
+            result = service.call(action, _members(request.body))
+        except Fault as error:
+            self._answer(connection, service, error)
+        except Dropped:
+            connection.drop()
+        except Exception:
+            # A fault of the model, not of its caller: AWS answers its own with a 500, and so does the front.
+            _log.exception("The model failed")
+            self._answer(connection, service, _generic("InternalFailure", "The model failed.", 500))
+        else:
+            if isinstance(result, Waiting):
+                self._await(connection, service, result)
+            else:
+                self._answer(connection, service, result)
+
+    def _await(self, connection: Connection, service: Service, waiting: Waiting) -> None:
+        def lost() -> None:
+            waiting.cancel()
+            service.changed()
+
+        connection.on_lost = lost  # before `notify`, which may answer at once
+        waiting.notify(lambda answer: self._answer(connection, service, answer))
+
+    def _route(self, request: Request) -> tuple[Service, str]:
+        target, _, action = request.headers.get(b"x-amz-target", b"").decode("latin-1").rpartition(".")
+        service = self._services.get(target)
+        if service is None or request.method != b"POST":
+            raise _generic("UnknownOperationException", "", 404)
+        if b"Credential=" not in request.headers.get(b"authorization", b""):
+            raise _generic("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
+        return service, action
+
+    def _answer(self, connection: Connection, service: Service | None, result: Answer | Fault) -> None:
+        headers = f"x-amzn-RequestId: {self._ids()}\r\nContent-Type: {service.content_type if service else _JSON}\r\n"
+        if not isinstance(result, Fault):
+            connection.answer(200, headers.encode(), _encode(result))
+            return
+        if service is not None and service.query_compatible:
+            headers += f"x-amzn-query-error: {result.code};{'Sender' if result.sender else 'Receiver'}\r\n"
+        body = {"__type": f"{result.namespace}#{result.kind}"}
+        if result.message:
+            body["message"] = result.message
+        connection.answer(result.status, headers.encode(), _encode(body))
+
+    def _rearming(self, loop: asyncio.AbstractEventLoop, service: Service) -> Callable[[], None]:
+        """What keeps the service's timer at its `wake_at`."""
+
+        def rearm() -> None:
+            at = service.wake_at()
+            armed = self._timers.get(service.target)
+            if armed is not None:
+                if armed[0] == at:
+                    return
+                armed[1].cancel()
+                del self._timers[service.target]
+            if at is not None:
+                timer = loop.call_later(max(0.0, at - service.now()), tick)
+                self._timers[service.target] = at, timer
+
+        def tick() -> None:
+            self._timers.pop(service.target, None)
+            service.tick()  # ends with `changed`, so with `rearm`
+
+        return rearm
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _generic("SerializationException", f"The body is not a JSON structure: {error}", 400) from None
+
+
+def _generic(kind: str, message: str, status: int) -> Fault:
+    return Fault(kind, message, namespace=_CORAL, status=status, sender=status < 500)
+
+
+def _nothing() -> None:
+    """Who listens to `Service.changed` without a front."""

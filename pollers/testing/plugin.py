@@ -1,0 +1,66 @@
+"""pytest fixtures for projects that use pollers. Nothing is imported until a test asks for one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pollers.testing.front import EmbeddedAws
+    from pollers.testing.queues import EmbeddedQueue
+
+__all__ = ["pollers_aws", "pollers_sqs_queue"]
+
+
+@pytest.fixture
+def pollers_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedAws]:
+    """Embedded AWS services of this test's own: an `EmbeddedAws` in a thread.
+
+    The environment leads botocore's clients to it: endpoint, region and credentials of no worth.
+    """
+    from pollers.testing.front import EmbeddedAws
+
+    with EmbeddedAws.in_thread() as aws:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        yield aws
+
+
+@pytest.fixture
+def pollers_sqs_queue(pollers_aws: EmbeddedAws) -> Callable[..., EmbeddedQueue]:
+    """Makes queues of `pollers_aws`: `pollers_sqs_queue("orders", fifo=True, VisibilityTimeout="2")`."""
+    numbers = count(1)
+
+    def create(
+        name: str = "",
+        *,
+        fifo: bool = False,
+        dead_letter: EmbeddedQueue | None = None,
+        max_receive_count: int = 3,
+        **attributes: str,
+    ) -> EmbeddedQueue:
+        """A new queue, its attributes as the API names them. It gets a name where none is given, FIFO its suffix."""
+        name = name or f"queue-{next(numbers)}"
+        if fifo:
+            name = name.removesuffix(".fifo") + ".fifo"
+            attributes["FifoQueue"] = "true"
+        if dead_letter is not None:
+            policy = {"deadLetterTargetArn": dead_letter.arn, "maxReceiveCount": max_receive_count}
+            attributes["RedrivePolicy"] = json.dumps(policy)
+        return _create(pollers_aws, name, attributes)
+
+    return create
+
+
+def _create(aws: EmbeddedAws, name: str, attributes: dict[str, str]) -> EmbeddedQueue:
+    from pollers.testing.queues import EmbeddedQueue
+
+    answer = aws.run(lambda: aws.sqs.call("CreateQueue", {"QueueName": name, "Attributes": attributes}))
+    assert isinstance(answer, dict)  # only ReceiveMessage may wait
+    return EmbeddedQueue(aws, answer["QueueUrl"])

@@ -1,0 +1,50 @@
+"""Real servers for the integration tests: started once per session on 127.0.0.1 and a free port, stopped at its end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SERVERS = Path(__file__).with_name("servers")
+LACKING = 3  # exit code of a start script that misses a program
+
+# The contracts stand beside the embedded servers' tests, which they are written for first.
+sys.path.insert(0, str(Path(__file__).parents[1] / "testing"))
+pytest.register_assert_rewrite("sqs_cases_messages", "sqs_cases_queues", "sqs_cases_fifo")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(script: str, folder: Path, port: int) -> None:
+    """Run the start script. What it lacks is a reason to skip on a user's machine, and a failure in CI."""
+    command = [str(SERVERS / script), "start", str(folder), str(port)]
+    with (folder / "start.log").open("w+") as log:  # not a pipe: the server would keep it open
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=300).returncode
+        log.seek(0)
+        said = log.read().strip()
+    if code == LACKING and not os.environ.get("CI"):
+        pytest.skip(said)
+    if code:
+        pytest.fail(said, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def elasticmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an ElasticMQ."""
+    folder = tmp_path_factory.mktemp("elasticmq")
+    port = _free_port()
+    try:
+        _start("elasticmq.sh", folder, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        subprocess.run([str(SERVERS / "elasticmq.sh"), "stop", str(folder)], check=True, timeout=60)
