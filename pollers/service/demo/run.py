@@ -105,7 +105,7 @@ def _mappings(stage: Stage) -> list[EventSourceMapping]:
             filters=[{"body": {"kind": ["order"]}}],
         ),
         EventSourceMapping(
-            source("reports"), seen("reports", scenario.reports), name="reports", batch_size=1, timeout=10
+            source("reports"), seen("reports", scenario.reports), name="reports", batch_size=1, timeout=15
         ),
         EventSourceMapping(
             MemoryLogSource(stage.log, parallelization_factor=3),

@@ -121,8 +121,8 @@ async def events(event: dict[str, Any], context: Any) -> None:
 
 
 async def reports(event: dict[str, Any], context: Any) -> None:
-    """Takes twice the queue's visibility timeout."""
-    await asyncio.sleep(4)
+    """Takes four times the queue's visibility timeout."""
+    await asyncio.sleep(8)
 
 
 async def clicks(event: dict[str, Any], context: Any) -> None:

@@ -1,0 +1,129 @@
+"""Mappings: their function, their source, their identity, with AWS's rules for all of them (semantics 1.1, 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from pollers.config.fields import MAPPING, PROVISIONED_POLLERS
+from pollers.config.identity import default_identity
+from pollers.config.kinds import NOT_YET, kind_of, name_in
+from pollers.config.model import MappingConfig
+from pollers.config.options import MAPPING_OPTIONS
+from pollers.config.queues import read_queue
+from pollers.config.spelling import nearest, snake
+from pollers.config.tables import Field, Given
+
+__all__ = ["Mappings"]
+
+_OF_THE_QUEUE: Final = frozenset(
+    {"DestinationConfig", "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
+)
+_QUOTED: Final = frozenset({"Queues", "Topics"})  # AWS writes these two names in another way
+
+
+class Mappings:
+    """The mappings of one file. No two may share an identity, or a source and a function."""
+
+    def __init__(self, functions: Collection[str]) -> None:
+        self.read: list[MappingConfig] = []
+        self._functions = functions
+        self._places: dict[str, str] = {}  # of an identity
+        self._identities: dict[tuple[str, str], str] = {}  # of (source, function as it was referred to)
+
+    def add(self, given: Given) -> None:
+        """Read one mapping and keep it, or report its faults."""
+        reference, function = self._function(given)
+        kind = kind_of(given)
+        if kind is None:
+            _unrecognized(given)
+        elif kind in NOT_YET:
+            given.place.fault(
+                f"{kind} cannot be read by this version of pollers yet.",
+                "Leave this mapping on Lambda, and run those of SQS queues here.",
+            )
+        elif given.get("event_source_arn") is not None:
+            _refuse_foreign(given, kind)
+            identity = (
+                given.get("name") or given.get("uuid") or default_identity(given.get("event_source_arn"), reference)
+            )
+            mapping = read_queue(given, identity, function)
+            if mapping is not None and not self._is_twin(given, mapping, reference):
+                self.read.append(mapping)
+
+    def _function(self, given: Given) -> tuple[str, str]:
+        """The function as it is referred to, qualifier included, and its name in the file."""
+        named = [one for one in ("function_name", "function_arn") if given.has(one)]
+        if not named:
+            given.place.fault(
+                "Value null at 'functionName' failed to satisfy constraint: Member must not be null.",
+                "Add function_name, a name in functions.",
+            )
+            return "", ""
+        references = [name_in(given.get(one)) for one in named if given.get(one) is not None]
+        if len({name for name, _ in references}) > 1:
+            given.at("function_arn").fault("is another function than function_name.", "Keep one of the two.")
+        if not references:
+            return "", ""
+        name, qualifier = references[0]
+        if name not in self._functions:
+            meant = nearest(name, self._functions)
+            given.at(named[0]).fault(
+                "Function does not exist.",
+                f"Did you mean {meant}?" if meant else f"Add [functions.{name}] with a handler, a url or an arn.",
+            )
+        return name + qualifier, name
+
+    def _is_twin(self, given: Given, mapping: MappingConfig, reference: str) -> bool:
+        """AWS: a source has one mapping to a function, as it is referred to. Ours: no two have one identity."""
+        arn, identity = mapping.event_source_arn, mapping.identity
+        pair, place = (arn, reference), given.place
+        if pair in self._identities:
+            place.fault(
+                f'An event source mapping with SQS arn (" {arn} ") and function (" {reference} ") already exists. '
+                f"Please update or delete the existing mapping with UUID {self._identities[pair]}.",
+                "Keep one of the two.",
+            )
+            return True
+        if identity in self._places:
+            place.fault(
+                f"{self._places[identity]} is called '{identity}', too.", "Give each mapping a name of its own."
+            )
+            return True
+        self._identities[pair] = identity
+        self._places[identity] = place.path
+        return False
+
+
+def _unrecognized(given: Given) -> None:
+    if given.has("event_source_arn") and given.get("event_source_arn") is None:
+        return  # its fault has been reported
+    given.at("event_source_arn").fault(
+        "Unrecognized event source.", "Add event_source_arn, such as arn:aws:sqs:eu-west-1:123456789012:orders."
+    )
+
+
+def _refuse_foreign(given: Given, kind: str) -> None:
+    """Refuse what the source does not take. Empty containers pass: AWS prints them for what was never set."""
+    tables = (
+        (given, MAPPING),
+        (given.inner("pollers"), MAPPING_OPTIONS),
+        (given.inner("provisioned_poller_config"), PROVISIONED_POLLERS),
+    )
+    for inner, table in tables:
+        for field in table.fields:
+            name = snake(field.name)
+            if field.sources is not None and kind not in field.sources and inner.has(name) and not inner.blank(name):
+                inner.at(name).fault(*_refusal(field, kind))
+
+
+def _refusal(field: Field, kind: str) -> tuple[str, str]:
+    """The message, in AWS's words where the parameter is AWS's, and the remedy."""
+    homes = ", ".join(sorted(field.sources or ()))
+    remedy = f"Leave it out: it is for {homes}." if homes else "Leave it out."
+    if field.ours:
+        return f"is not used by {kind}.", remedy
+    if field.name in _OF_THE_QUEUE:
+        remedy = "Leave it out: a queue redelivers by itself; give it a redrive policy."
+    label = f"'{field.name.lower()}'" if field.name in _QUOTED else field.name
+    return f"Unsupported {label} parameter for given event source mapping type.", remedy

@@ -1,0 +1,88 @@
+"""What a configuration says, as plain typed values: what is run, nothing about how the file spelled it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+__all__ = ["Configuration", "FunctionConfig", "Isolation", "MappingConfig", "ServiceConfig", "StoreConfig"]
+
+Isolation: TypeAlias = Literal["inline", "thread", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """A function. Exactly one of `handler`, `url` and `arn` is set."""
+
+    name: str
+    handler: str | None  # "module.function" or "module:function"
+    url: str | None  # where events are posted to
+    arn: str | None  # of a real Lambda function
+    timeout: int  # seconds of one invocation
+    memory_size: int  # MiB
+    reserved_concurrent_executions: int | None  # invocations at once; None: what the account has
+    environment: Mapping[str, str] | None = field(repr=False)  # may hold secrets
+    isolation: Isolation | None  # None: by the kind of function
+    readiness: str | None  # URL that must answer before the first call
+
+    @property
+    def runs(self) -> str:
+        """What is called: the handler's path, the URL or the ARN."""
+        return self.handler or self.url or self.arn or ""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingConfig:
+    """A mapping from a queue to a function, every default filled in."""
+
+    identity: str  # its name, else its UUID, else a hash
+    event_source_arn: str
+    function: str  # a name in `Configuration.functions`
+    fifo: bool
+    enabled: bool
+    batch_size: int
+    maximum_batching_window_in_seconds: int
+    reports: bool  # ReportBatchItemFailures
+    filters: tuple[str, ...]  # event patterns as JSON text, each known to be valid
+    maximum_concurrency: int | None
+    heartbeat: bool  # False: a queue whose visibility timeout is below the function's is refused (13-3)
+    throttle_hold: float  # seconds
+    weight: float
+    max_bytes: int  # of an encoded event
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where positions are kept."""
+
+    url: str | None  # None: SQLite beside the file
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """Limits of a process."""
+
+    concurrency: int  # invocations at once
+    ramp: int  # batches at once more per minute
+    grace: float  # seconds
+    metrics_port: int | None  # None: no port is opened; 0: any free one
+    metrics_host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole file, known to be valid."""
+
+    functions: Mapping[str, FunctionConfig]
+    mappings: tuple[MappingConfig, ...]
+    store: StoreConfig
+    service: ServiceConfig
+    notices: tuple[str, ...]  # what was accepted and does nothing, or works and may surprise
+    path: Path | None  # the file; None: command line flags
+
+    @property
+    def folder(self) -> Path | None:
+        """Where functions are imported from unless somebody says otherwise."""
+        return None if self.path is None else self.path.resolve().parent

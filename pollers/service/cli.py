@@ -1,0 +1,197 @@
+"""The command line. Commands import what they need when they run, so that `pollers --help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit('The command line needs more than the library does. Install it with: pip install "pollers[service]"')
+
+from pollers.errors import PollersError
+from pollers.service.exits import CONFIGURATION, FAILED, MEANINGS, SIGNALLED, exit_code
+
+__all__ = ["cli", "main"]
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+
+
+class Commands(click.Group):
+    """A group whose commands may raise what pollers raises on purpose: it is told, and becomes an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PollersError as error:
+            from pollers.service.output import tell_error
+
+            tell_error(error)
+            ctx.exit(exit_code(error))
+
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+APP_DIR = click.option(
+    "--app-dir", type=FOLDER, metavar="DIR", help="Where functions are imported from; by default the file's folder."
+)
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pollers")
+def cli() -> None:
+    """Event source mappings as AWS Lambda has them, outside AWS: moves records from queues to functions."""
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--event-source-arn", metavar="ARN", help="A queue to read, in place of a file.")
+@click.option("--handler", metavar="PATH", help="The function that gets its messages: module.function.")
+@APP_DIR
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Serve health and metrics on this port, 0: any free one; by default no port is opened.",
+)
+@click.option("--metrics-host", metavar="HOST", help="The address of that port; by default 127.0.0.1.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    file: Path | None,
+    event_source_arn: str | None,
+    handler: str | None,
+    app_dir: Path | None,
+    metrics_port: int | None,
+    metrics_host: str | None,
+) -> None:
+    """Run the mappings of FILE until a signal.
+
+    The first SIGINT or SIGTERM stops reading, hands back what has not started, and waits for what runs; the second
+    ends the process at once. FILE is TOML, YAML or JSON by its suffix; without one, --event-source-arn and --handler
+    name a queue and a function. A flag beats the file.
+    """
+    from pollers.config.parse import from_flags, load
+
+    if file is not None and (event_source_arn or handler):
+        raise click.UsageError("FILE holds the mappings: leave out --event-source-arn and --handler, or FILE.")
+    if file is not None:
+        configuration = load(file)
+    elif event_source_arn and handler:
+        configuration = from_flags(event_source_arn, handler)
+    else:
+        raise click.UsageError("Name a FILE, or --event-source-arn and --handler.")
+
+    from pollers.service.run import Options, run_service
+
+    options = Options(None if app_dir is None else str(app_dir), metrics_port, metrics_host)
+    ctx.exit(run_service(configuration, options))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@APP_DIR
+@click.pass_context
+def validate(ctx: click.Context, file: Path, app_dir: Path | None) -> None:
+    """Check FILE, import its functions, and print what would run. Connects to nothing."""
+    from pollers.config.parse import load
+
+    configuration = load(file)
+
+    from pollers.service.output import tell_error
+    from pollers.service.validate import show, unloadable
+
+    faults = unloadable(configuration, app_dir)
+    for error in faults:
+        tell_error(error)
+    if faults:
+        ctx.exit(CONFIGURATION)
+    show(configuration)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of configuration files, for editors and checks."""
+    from pollers.config.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("function")
+@click.option(
+    "--event",
+    "event_file",
+    type=click.File("rb"),
+    metavar="FILE",
+    required=True,
+    help="The event, as a JSON object; - is standard input.",
+)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The file that configures FUNCTION.")
+@APP_DIR
+@click.pass_context
+def invoke(ctx: click.Context, function: str, event_file: Any, config: Path | None, app_dir: Path | None) -> None:
+    """Call FUNCTION once, as a mapping would.
+
+    FUNCTION is a path, module.function, or a name that is configured in the file of --config. Its answer goes to
+    standard output as JSON; its logs, and what the answer would mean to a mapping, go to standard error. The exit code
+    is 1 if it failed.
+    """
+    from pollers.config.parse import load
+
+    event = _event(event_file.read())
+    configuration = None if config is None else load(config)
+
+    from pollers.service import invoke as command
+
+    if not command.invoke(function, event, configuration, app_dir):
+        ctx.exit(FAILED)
+
+
+def _event(content: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"it does not hold JSON: {error}", param_hint="--event") from None
+    if not isinstance(event, dict):
+        raise click.BadParameter("it does not hold a JSON object.", param_hint="--event")
+    return event
+
+
+@cli.command()
+@click.pass_context
+def demo(ctx: click.Context) -> None:
+    """Watch messages flow from embedded servers to functions, for some 15 seconds."""
+    try:
+        from pollers.service.demo import run_demo
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pollers"):
+            raise
+        message = f'The demo needs {error.name}. Install it with: pip install "pollers[service,testing]"'
+        raise click.ClickException(message) from None
+
+    ctx.exit(run_demo())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: runs a command and ends the process with its exit code."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = cli.main(arguments, prog_name="pollers", standalone_mode=False)
+        sys.stdout.flush()
+    except click.Abort:  # Ctrl-C, in a command that does not drain
+        return SIGNALLED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has left. Python flushes once more at exit: that must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code if isinstance(code, int) else 0
