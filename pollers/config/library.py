@@ -147,5 +147,5 @@ def _compile(filters: Sequence[str | AnyMapping[str, Any]], source: Source, prob
     try:
         return compile_filters(patterns, source.shape.data_rule)
     except InvalidPattern as error:
-        problems.append(Problem("filters", str(error), "See the event pattern syntax of Lambda's event filtering."))
+        problems.append(Problem(f"filters[{error.index}]", str(error), f"{error.reason}."))
         return None

@@ -282,7 +282,9 @@ class Pump:
             self._share.end_read()
             tenure.asked -= limit
             del tenure.reads[task]
-        if tenure.ending and task.cancelling():
+        if task.cancelling():
+            if not tenure.ending:
+                raise asyncio.CancelledError  # the source kept to itself what was meant for the whole reader
             task.uncancel()  # the read was called off, not its reader: what it brought must be given back
         return page
 

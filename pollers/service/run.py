@@ -128,14 +128,10 @@ async def _say_what_is_waited_for(pollers: Pollers) -> None:
 
 def _serve_metrics(pollers: Pollers, port: int, host: str) -> Callable[[], None]:
     # Imported here: it costs a quarter of a second, and only those who scrape need it.
-    from prometheus_client import CollectorRegistry
+    from pollers.observers.metrics import registry_of, serve
 
-    from pollers.observers.metrics import MeterCollector, serve
-
-    registry = CollectorRegistry()
-    registry.register(MeterCollector(pollers.meters))
-    server = serve(port, registry, host)
-    log.info("Metrics on http://%s:%d/metrics", host, server.port)
+    server = serve(port, registry_of(pollers.meters), host)
+    log.info("Metrics on %s", server.url)
     return server.close
 
 
