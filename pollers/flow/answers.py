@@ -105,9 +105,9 @@ class Answers:
             self._claims.counts.bisects += 1
             halves = tail.cut(0, verdict.middle), tail.cut(verdict.middle, len(tail))
             return [self._new(half, now) for half in halves]
-        if not several:
+        if len(batch.pieces) == 1 and not several:
             return [self._claims.again(batch, verdict, now)]
-        if self._policy.bisect:  # a single record beside other lanes: being alone is its half
+        if several and self._policy.bisect:  # a single record beside other lanes: being alone is its half
             return [self._new(tail, now)]
         # Ours (13-11): the parts keep the attempts spent and get new request ids.
         return [self._claims.again(self._new(piece, now, batch), verdict, now) for piece in tail.by_lane()]
@@ -175,12 +175,16 @@ class Answers:
         """The next batch for the destination, unless it must be left alone for now."""
         if self.destination_due > now.monotonic or (self._refusals and self._delivering):
             return None
-        claim = self._claims.agenda.discards.popleft()
-        claim.state = State.DELIVERING
-        self._delivering += 1
-        batch = claim.batches[0]
-        assert batch.condition is not None
-        return Discard(batch, batch.condition)
+        discards = self._claims.agenda.discards
+        while discards:
+            claim = discards.popleft()
+            if claim.state is State.DISCARDED:  # a claim that was placed twice stands here twice
+                claim.state = State.DELIVERING
+                self._delivering += 1
+                batch = claim.batches[0]
+                assert batch.condition is not None
+                return Discard(batch, batch.condition)
+        return None
 
     def discarded(self, discard: Discard, now: Instant, kept: bool) -> float | None:
         """What came of a discard; returns the seconds until it is tried again, None when it is over."""
