@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pollers.config.model import FunctionConfig
 from pollers.config.place import Place
@@ -14,6 +14,7 @@ __all__ = ["read_function"]
 
 _RUNS: Final = ("handler", "url", "arn")
 _SCHEMES: Final = ("http", "https")
+_SOCKET: Final = "http+unix"
 _CREDENTIALS: Final = ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("fd00:ec2::23")  # AWS: EC2, EKS
 
 
@@ -27,6 +28,7 @@ def read_function(name: str, given: Given) -> FunctionConfig:
         where = given if one == "url" else options
         if where.get(one) is not None:
             _check_url(where.get(one), where.at(one))
+    _check_readiness(given, options)
     _check_handler_only(given, options, environment)
     return FunctionConfig(
         name=name,
@@ -74,8 +76,23 @@ def _check_handler_only(given: Given, options: Given, environment: dict[str, Any
             f"needs a process of its own, and isolation is '{options.get('isolation')}'.",
             "Set pollers.isolation to 'process', or leave one of them out.",
         )
-    if options.has("readiness") and not given.has("url"):
+
+
+def _check_readiness(given: Given, options: Given) -> None:
+    if not options.has("readiness"):
+        return
+    if not given.has("url"):
         options.at("readiness").fault("is for functions with a url.", "Leave it out.")
+    elif _socket(given.get("url")) != _socket(options.get("readiness")):
+        options.at("readiness").fault(
+            "is not asked for where the url is.", "Name the same unix socket in both, or in neither."
+        )
+
+
+def _socket(url: str | None) -> str | None:
+    """The unix socket of a URL that names one."""
+    scheme, _, rest = (url or "").partition("://")
+    return rest.partition("/")[0] if scheme == _SOCKET else None
 
 
 def _check_url(url: str, place: Place) -> None:
@@ -85,7 +102,10 @@ def _check_url(url: str, place: Place) -> None:
         host, port = parts.hostname, parts.port
     except ValueError:
         parts, host, port = urlsplit(""), None, None
-    if parts.scheme not in _SCHEMES or not host or port == 0:
+    if parts.scheme == _SOCKET:
+        if not unquote(parts.netloc).startswith("/"):
+            place.fault("names no unix socket.", "Write it as http+unix://%2Frun%2Fapp.sock/path.")
+    elif parts.scheme not in _SCHEMES or not host or port == 0:
         place.fault("is not a URL that can be called.", "Write it as http://host:port/path or https://host/path.")
     elif parts.username is not None or parts.password is not None:
         place.fault("carries a user or a password.", "Keep secrets out of URLs: they end up in logs.")

@@ -18,7 +18,7 @@ from pollers.config.spelling import printable
 from pollers.config.tables import Given
 from pollers.errors import ConfigurationError, Problem
 
-__all__ = ["bare_function", "from_flags", "load", "parse"]
+__all__ = ["bare_function", "from_flags", "in_file", "load", "parse"]
 
 _FLAGS: Final = {"event_source_arn": "--event-source-arn", "handler": "--handler"}
 
@@ -30,13 +30,20 @@ def load(path: Path | str) -> Configuration:
     try:
         return parse(document, path)
     except ConfigurationError as error:
-        file = printable(str(path))
-        raise ConfigurationError(
-            [
-                Problem(f"{file}: {problem.path}" if problem.path else file, problem.message, problem.remedy)
-                for problem in error.problems
-            ]
-        ) from None
+        raise in_file(error, path) from None
+
+
+def in_file(error: ConfigurationError, path: Path | None) -> ConfigurationError:
+    """The same error, with the file in front of each path; `path` None: as it is."""
+    if path is None:
+        return error
+    file = printable(str(path))
+    return ConfigurationError(
+        [
+            Problem(f"{file}: {problem.path}" if problem.path else file, problem.message, problem.remedy)
+            for problem in error.problems
+        ]
+    )
 
 
 def from_flags(event_source_arn: str, handler: str) -> Configuration:

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pollers.clock import Clock
 from pollers.config.model import Configuration, FunctionConfig
@@ -20,6 +20,8 @@ from pollers.service.output import logs_on_stderr, say
 from pollers.spi import Invocation, Target
 
 __all__ = ["invoke", "meaning"]
+
+LAST_WORDS: Final = 1.0  # seconds at most: what a worker has started may hold its output open
 
 
 def invoke(name: str, event: dict[str, Any], configuration: Configuration | None, app_dir: Path | None) -> bool:
@@ -60,8 +62,16 @@ async def _call(function: FunctionConfig, event: dict[str, Any], app_dir: Path |
             return await _once(target, event)
         finally:
             await target.close()
+            await _last_words()
     finally:
         await clients.close()
+
+
+async def _last_words() -> None:
+    """Let tasks end that pass on what a worker printed: it has ended, its last lines may still be on their way."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=LAST_WORDS)
 
 
 async def _once(target: Target, event: dict[str, Any]) -> Outcome:

@@ -42,15 +42,31 @@ def tell_error(error: PollersError) -> None:
 @contextlib.contextmanager
 def logs_on_stderr() -> Iterator[None]:
     """Within it, what functions print and log goes to stderr, from worker processes, too: stdout is for the answer."""
-    root = logging.getLogger()
-    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
-        if not root.handlers:  # a function that configures no logging has its warnings shown, as in Lambda
-            handler = logging.StreamHandler(sys.stderr)
-            root.addHandler(handler)
-            stack.callback(root.removeHandler, handler)
-        with contextlib.suppress(OSError):  # a stdout or stderr that is closed
+    with contextlib.redirect_stdout(sys.stderr), _descriptor_on_stderr(), _logging_on_stderr():
+        yield
+
+
+@contextlib.contextmanager
+def _descriptor_on_stderr() -> Iterator[None]:
+    """The descriptor, which whatever is not Python writes to. A stdout or stderr that is closed stays so."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
             kept = os.dup(1)
             stack.callback(os.close, kept)
             os.dup2(2, 1)
             stack.callback(os.dup2, kept, 1)
         yield
+
+
+@contextlib.contextmanager
+def _logging_on_stderr() -> Iterator[None]:
+    """A handler, as Lambda's runtime has one, and what worker processes print, which arrives as INFO."""
+    root, workers = logging.getLogger(), logging.getLogger("pollers.function")
+    handler, level = logging.StreamHandler(sys.stderr), workers.level
+    root.addHandler(handler)
+    workers.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        workers.setLevel(level)
+        root.removeHandler(handler)

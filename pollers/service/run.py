@@ -40,6 +40,8 @@ def run_service(configuration: Configuration, options: Options) -> int:
     """Run until SIGINT or SIGTERM, drain, and return the exit code."""
     log_to_stderr()
     service = build(configuration, app_dir=options.app_dir)
+    for notice in service.notices:
+        log.info(notice)
     # Long-lived objects are not looked at again and again; young ones die young (only a service may decide that).
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
@@ -69,7 +71,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def log_to_stderr() -> None:
-    """A line for people on a terminal, JSON lines elsewhere. Client libraries may only warn: below, they print secrets."""
+    """A line for people on a terminal, JSON lines elsewhere. Client libraries only warn: below, they print secrets."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Console() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pollers.config.identity import function_arn
 from pollers.config.model import Configuration, FunctionConfig
-from pollers.errors import PollersError
+from pollers.config.parse import in_file
+from pollers.errors import ConfigurationError, PollersError
 from pollers.service.output import logs_on_stderr, say
 from pollers.spi import Function
 from pollers.targets.function import function_target
@@ -19,7 +20,8 @@ def unloadable(configuration: Configuration, app_dir: Path | None) -> list[Polle
     """Why functions cannot be imported: each is loaded as `run` would, in a process of its own if it gets one."""
     handlers = [function for function in configuration.functions.values() if function.handler is not None]
     with logs_on_stderr():
-        return asyncio.run(_load_all(handlers, app_dir or configuration.folder))
+        errors = asyncio.run(_load_all(handlers, app_dir or configuration.folder))
+    return [in_file(one, configuration.path) if isinstance(one, ConfigurationError) else one for one in errors]
 
 
 async def _load_all(functions: list[FunctionConfig], app_dir: Path | None) -> list[PollersError]:
@@ -42,6 +44,8 @@ async def _fault(function: FunctionConfig, app_dir: Path | None) -> PollersError
             await target.open()
         finally:
             await target.close()
+    except ConfigurationError as error:
+        return error  # its path names the function
     except PollersError as error:
         error.add_note(f"It is the handler of functions.{function.name}.")
         return error

@@ -145,7 +145,7 @@ def _explained(history: History, name: tuple[str, str], done: float, again: floa
 
 
 def _disorder(history: History, tracks: dict[tuple[str, str], _Track]) -> Iterable[str]:
-    """Within a key no record is delivered before every earlier one is done with, and none twice in one event's order."""
+    """Within a key no record is delivered before every earlier one is done with, nor before it in one event."""
     before: dict[tuple[str, str], tuple[str, str]] = {}  # a record -> the one sent before it under its key
     rank: dict[tuple[str, str], int] = {}
     last: dict[tuple[str, str], tuple[str, str]] = {}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pollers.config.library import EventSourceMapping
 from pollers.destinations.file import FileDestination
@@ -90,7 +91,7 @@ def _mappings(stage: Stage) -> list[EventSourceMapping]:
     def source(name: str) -> SqsSource:
         return SqsSource(stage.queues[name].url)
 
-    reporting = ("ReportBatchItemFailures",)
+    reporting: list[Literal["ReportBatchItemFailures"]] = ["ReportBatchItemFailures"]
     return [
         EventSourceMapping(
             source("orders"), seen("orders", scenario.orders), name="orders", function_response_types=reporting

@@ -55,7 +55,7 @@ class Ledger:
 
 
 def _call(begun: dict[str, Any], ended: dict[str, Any] | None) -> Call:
-    answer = "error" if ended is None else ended["answer"]
+    answer: Any = "error" if ended is None else ended["answer"]
     return Call(
         mapping=begun["mapping"],
         records=tuple(begun["records"]),

@@ -46,7 +46,7 @@ class Worker:
 
     @classmethod
     async def start(
-        cls, path: str, app_dir: str | None, environment: Mapping[str, str], logger: logging.Logger
+        cls, path: str, app_dir: str | None, environment: Mapping[str, str], logger: logging.Logger, name: str
     ) -> Worker:
         """A worker that is ready. Raises FunctionNotLoaded where the function cannot be imported, OSError otherwise."""
         module, attribute = split(path)
@@ -69,7 +69,7 @@ class Worker:
         finally:
             theirs.close()
         assert process.stdout is not None
-        output = asyncio.create_task(pass_on(process.stdout, logger))
+        output = asyncio.create_task(pass_on(process.stdout, logger, name))
         _OUTPUTS.add(output)
         output.add_done_callback(_OUTPUTS.discard)
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -241,7 +241,9 @@ class ProcessFunction:
 
     async def _start(self) -> Worker:
         self.cold_starts += 1
-        return await Worker.start(self._path, self._app_dir, self._worker_environment(), self._logger)
+        return await Worker.start(
+            self._path, self._app_dir, self._worker_environment(), self._logger, self.function.name
+        )
 
     def _worker_environment(self) -> dict[str, str]:
         """The process's own, the function's, and what Lambda sets. AWS: "Defined runtime environment variables"."""
