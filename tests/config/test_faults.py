@@ -365,6 +365,24 @@ MEANING: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "is not a URL that can be called.",
         "Write it as http://host:port/path",
     ),
+    "url of a socket without a path": (
+        function(url="http+unix://app.sock/"),
+        "functions.orders.url",
+        "names no unix socket.",
+        "Write it as http+unix://%2Frun%2Fapp.sock/path.",
+    ),
+    "readiness elsewhere": (
+        function(url="http+unix://%2Frun%2Fapp.sock/", pollers={"readiness": "http://127.0.0.1/"}),
+        "functions.orders.pollers.readiness",
+        "is not asked for where the url is.",
+        "Name the same unix socket",
+    ),
+    "url with a port of 0": (
+        function(url="http://127.0.0.1:0/"),
+        "functions.orders.url",
+        "is not a URL that can be called.",
+        "Write it as http://host:port/path",
+    ),
     "url with a password": (
         function(url="http://me:secret@127.0.0.1/"),
         "functions.orders.url",
@@ -547,7 +565,10 @@ def test_url_at_an_address_of_the_machine_itself_is_refused(host: str) -> None:
     assert "is a link-local, multicast or unspecified address" in problem.message
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/", "http://[::1]/x", "https://10.0.0.1/", "http://app/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8080/", "http://[::1]/x", "https://10.0.0.1/", "http://app/", "http+unix://%2Frun%2Fa.sock/x"],
+)
 def test_url_at_a_loopback_private_or_named_address_is_accepted(url: str) -> None:
     assert parse(function(url=url)).functions["orders"].url == url
 

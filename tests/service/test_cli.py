@@ -176,6 +176,16 @@ def test_every_function_that_cannot_be_imported_is_named(folder: Path) -> None:
     assert "functions.b" in second["message"]
 
 
+def test_isolation_that_a_function_cannot_have_names_the_file_and_the_option(folder: Path) -> None:
+    path = folder / "mappings.toml"
+    path.write_text(path.read_text().replace("timeout = 5", 'pollers = { isolation = "thread" }'))
+
+    result = run("validate", path)
+
+    assert result.exit_code == 78
+    assert [line["path"] for line in lines(result.stderr)] == [f"{path}: functions.orders.isolation"]
+
+
 def test_app_dir_is_where_functions_are_imported_from(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "mappings.toml"
     elsewhere.write_text((folder / "mappings.toml").read_text())

@@ -331,8 +331,8 @@ async def test_what_a_worker_prints_and_logs_is_readable_and_never_blocks_it(
         while "no newline" not in caplog.text:
             await asyncio.sleep(0.01)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[:2] == ["printed", "WARNING app logged"]
-    assert max(map(len, lines)) <= 8_192
+    assert lines[:2] == ["work: printed", "work: WARNING app logged"]
+    assert max(map(len, lines)) <= 8_192 + len("work: ")
     assert sum(line.count("y") for line in lines if "n" not in line) == 300_000
 
 
