@@ -7,8 +7,9 @@ from typing import Final
 from pollers.config.idle import IDLE_MAPPING_FIELDS
 from pollers.config.kinds import ARN, DYNAMODB, KAFKA, KINESIS, LOGS, MQ, SQS, STREAMS
 from pollers.config.options import MAPPING_OPTIONS
+from pollers.config.scalars import Choice, Flag, Moment, Text, Whole
 from pollers.config.tables import Field, Table
-from pollers.config.values import Choice, Flag, Moment, Named, Open, Several, Text, Whole
+from pollers.config.values import Named, Open, Several
 
 __all__ = ["MAPPING", "PROVISIONED_POLLERS"]
 

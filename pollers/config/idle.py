@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pollers.config.scalars import Choice, Text
 from pollers.config.tables import Field, Table
-from pollers.config.values import Choice, Open, Several, Text, Value
+from pollers.config.values import Open, Several, Value
 
 __all__ = ["IDLE_FUNCTION_FIELDS", "IDLE_MAPPING_FIELDS"]
 

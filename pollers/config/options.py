@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pollers.config.kinds import KAFKA, LOGS, SQS, STREAMS
+from pollers.config.scalars import Choice, Flag, Number, Text, Whole
 from pollers.config.tables import Field, Table
-from pollers.config.values import Choice, Flag, Number, Text, Whole
 from pollers.flow.records import EVENT_LIMIT
 
 __all__ = ["FUNCTION_OPTIONS", "MAPPING_OPTIONS"]

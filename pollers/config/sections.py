@@ -7,8 +7,9 @@ from typing import Final
 from pollers.config.fields import MAPPING
 from pollers.config.idle import IDLE_FUNCTION_FIELDS
 from pollers.config.options import FUNCTION_OPTIONS
+from pollers.config.scalars import Number, Text, Whole
 from pollers.config.tables import Field, Table
-from pollers.config.values import Named, Number, Several, Text, Whole
+from pollers.config.values import Named, Several
 
 __all__ = ["FILE", "FUNCTION", "FUNCTION_ARN", "SERVICE", "STORE"]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pollers.config.place import Place
+from pollers.config.scalars import INVALID
 from pollers.config.spelling import TERRAFORM, nearest, snake
-from pollers.config.values import INVALID, Value
+from pollers.config.values import Value
 
 __all__ = ["Field", "Given", "Table"]
 

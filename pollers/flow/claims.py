@@ -66,7 +66,9 @@ class Claims:
     def _reject(self, claim: Claim, batch: Batch, now: Instant) -> None:
         """One record that no event can hold, as the source's Delivery says. AWS: 3.3-1 to 3.3-3."""
         oversize = self.delivery.oversize
-        if oversize == "attempt":
+        if self.delivery.redelivers:
+            self.leave(claim, batch, now)
+        elif oversize == "attempt":
             batch.attempts += 1
             if claim.since is None:
                 claim.since, claim.reason = now.monotonic, "a record is too large for any event"
@@ -170,6 +172,15 @@ class Claims:
         if not hold.gone:
             hold.ledger.finish(piece.records, piece.ordinals)
             self.moved[hold.grant] = hold
+
+    def leave(self, claim: Claim, batch: Batch, now: Instant) -> None:
+        """A queue's records that cannot be invoked are the queue's again, and what waits behind them goes back."""
+        for piece in batch.pieces:
+            piece.hold.ledger.leave(piece.records, piece.ordinals)
+            self.moved[piece.hold.grant] = piece.hold
+            for lane in piece.ordered_lanes():
+                self.return_waiting(lane)
+        self.edit(claim, [], now)
 
     def undo(self, claim: Claim, batch: Batch, now: Instant) -> None:
         """The batch is not tried here any more: unstarted for a queue, unfinished for a log.

@@ -104,7 +104,7 @@ class Delivery:
     redelivers: bool  # the queue gives failed records again; otherwise the engine retries
     readers: int | None = 1  # reads at once; None: as many as permits and room need
     page: int = 1_000  # records that one read brings at most
-    oversize: Literal["attempt", "discard", "drop"] = "drop"  # what becomes of a record too large for any event
+    oversize: Literal["attempt", "discard", "drop"] = "drop"  # what becomes of a log's record that fits no event
     beat: float | None = None  # seconds between two `Source.keep`; None: nothing to keep
     settle_every: float = 0.0  # seconds between two settles; 0: at once
     window_default: float = 0.0  # seconds a batch waits for more when the mapping does not say

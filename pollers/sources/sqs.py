@@ -221,7 +221,6 @@ def _delivery(*, fifo: bool, beat: float | None) -> Delivery:
         redelivers=True,
         readers=None,
         page=PAGE,
-        oversize="attempt",  # AWS: no message is that large (3.3-4); if one were, it must not be lost
         beat=beat,
         ramps=not fifo,
     )

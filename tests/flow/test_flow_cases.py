@@ -486,6 +486,19 @@ def test_a_record_that_fits_no_event_spends_its_retries_without_an_invocation(re
     assert story.invoked == [[100]]
 
 
+@pytest.mark.rule("3.3-4")
+def test_a_message_that_fits_no_event_is_left_to_the_queue_and_its_redrive_policy() -> None:
+    story = large("sqs-fifo", batch_size=1)
+    story.flow._claims.shape.size_bound = lambda raw: 8_000_100  # type: ignore[method-assign]
+    story.put(99, size=8_000_100)
+    story.put(100, size=1_500_100)
+    story.run(lambda numbers: Returned(), seconds=100)
+    progress = story.flow.progress(story.grant)
+    assert not story.invoked
+    assert [raw.position for raw in progress.failed] == [99]
+    assert [raw.position for raw in progress.unstarted] == [100], "of the same group"
+
+
 @pytest.mark.rule("13-2")
 def test_what_a_queue_would_redeliver_is_held_for_throttle_hold_and_then_given_back() -> None:
     waits = Story(Policy(batch_size=1, throttle_hold=900.0), row="sqs")
