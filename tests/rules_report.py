@@ -70,7 +70,10 @@ class Report:
 
     def _unknown(self) -> list[str]:
         known = self.book.rules.keys()
-        return [f"rule {number} is cited by a test and is not in rules.toml" for number in sorted({*self.cited, *self.skipped} - known)]
+        return [
+            f"rule {number} is cited by a test and is not in rules.toml"
+            for number in sorted({*self.cited, *self.skipped} - known)
+        ]
 
     def _outlived(self) -> list[str]:
         return [

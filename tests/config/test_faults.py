@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from pollers.config.parse import load, parse

@@ -61,7 +61,6 @@ async def test_standard_queue_is_free_of_order_and_ramps() -> None:
             redelivers=True,
             readers=None,
             page=10,
-            oversize="attempt",
             beat=100.0,
             ramps=True,
         )
