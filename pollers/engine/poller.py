@@ -194,7 +194,15 @@ class Poller:
             except Exception as error:  # it is given up all the same: leases and timeouts see to the rest
                 pump.troubled("release", error, 0.0)
             pump.forget(tenure)
+        tenure.over.set()
         return Left(cut, unsettled)
+
+    async def _end_at(self, pump: Pump, tenure: Tenure, deadline: float) -> Left:
+        """Give a grant up, or wait for the end that a revocation has begun."""
+        if not tenure.ending:
+            return await self._end(pump, tenure, deadline)
+        await _wait(tenure.over, deadline + FLUSH)
+        return Left()
 
     async def _flush(self, tenure: Tenure, deadline: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -223,7 +231,7 @@ class Poller:
         self._meter.draining = True
         before = pump.flow.counts.returned
         async with asyncio.TaskGroup() as group:
-            ends = [group.create_task(self._end(pump, tenure, deadline)) for tenure in list(pump.tenures.values())]
+            ends = [group.create_task(self._end_at(pump, tenure, deadline)) for tenure in list(pump.tenures.values())]
             await asyncio.sleep(0)  # every grant is revoked by now
             self._notice(Draining(self.mapping.identity, len(pump.calls), pump.flow.counts.returned - before))
         lefts = [end.result() for end in ends]

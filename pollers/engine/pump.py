@@ -90,13 +90,13 @@ class Pump:
         """Start all that can start, see to all that is due. Called after every call into the flow."""
         flow = self.flow
         flow.wake_at(now)  # what is due by now becomes startable, whoever asks
+        self._weigh(now)  # a spent byte budget closes batches
         if flow.unsettled:
             self._settle()
         while flow.deliverable and isinstance(discard := flow.take(now, False), Discard):
             self._start_delivery(discard)
         while flow.startable and (batch := self.take(now)) is not None:
             self._tasks.create_task(self._run(batch))
-        self._weigh(now)
         if self._share.stands_in_line and not flow.startable:
             self._share.rest()
         if self._waiting:
@@ -187,7 +187,9 @@ class Pump:
             self._settle_timer = self._loop.call_later(self._delivery.settle_every, self._settle_now)
 
     def _settle_now(self) -> None:
-        self._settle_timer = None
+        if self._settle_timer is not None:
+            self._settle_timer.cancel()
+            self._settle_timer = None
         for grant in self.flow.changed():
             if (tenure := self.tenures.get(grant)) is not None:
                 tenure.settler.kick()

@@ -24,6 +24,7 @@ class Tenure:
         self.waits: list[asyncio.Future[None]] = []  # readers that wait for room, a permit or a pause
         self.ending = False
         self.idle = asyncio.Event()  # while ending: nothing of it is read, invoked or delivered any more
+        self.over = asyncio.Event()  # it has been settled and released, as far as that was possible
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, task: asyncio.Task[None]) -> None:

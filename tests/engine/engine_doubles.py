@@ -70,7 +70,7 @@ class Edge:
         self.fail_reads = 0
         self.fail_settles = 0
         self.kept: list[float] = []
-        self.released = False
+        self.released = 0  # times
         self.closed = False
         self.reads = 0  # under way
         self.most_reads = 0
@@ -121,7 +121,7 @@ class Edge:
         self.kept.append(asyncio.get_running_loop().time())
 
     async def release(self, grant: Grant) -> None:
-        self.released = True
+        self.released += 1
 
     async def close(self) -> None:
         self.closed = True

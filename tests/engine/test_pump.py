@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from engine_doubles import (
@@ -17,13 +18,18 @@ from engine_doubles import (
     until,
 )
 
-from pollers.flow.records import Failed, Outcome, Page, Returned, Throttled, Unreachable
+from pollers.errors import LostGrant, Undelivered
+from pollers.flow.records import Failed, Grant, Outcome, Page, Progress, Returned, Throttled, Unreachable
+from pollers.spi import Failure, Lost, Revoked
 from pollers.telemetry import (
+    DeliveryHeld,
     Drained,
     InvocationFailed,
     InvocationLate,
     LaneStalled,
+    PartitionLost,
     PollerCrashed,
+    RecordsDiscarded,
     SourceTroubled,
     TargetUnavailable,
 )
@@ -426,3 +432,82 @@ def test_a_shutdown_at_any_moment_loses_and_leaks_nothing(seed: int) -> None:
         assert len(asyncio.all_tasks()) == 1
 
     run_virtual(main())
+
+
+@virtual_time
+async def test_a_revoked_grant_ends_by_itself_and_a_drain_waits_for_it() -> None:
+    log, function = LogDouble(messages(100)), FunctionDouble(seconds=5)
+    async with pollers(pair(log, function, batch_size=10)) as running:
+        await asyncio.sleep(1)
+        log.changed.put_nowait(Revoked(log.grant, now() + 60))
+        await asyncio.sleep(1)
+        assert await running.drain(30) == (0, 0)
+    assert len(function.calls) == 1, "nothing starts after the revocation"
+    assert log.safe == 9, "what ran still counts"
+    assert log.released == 1
+
+
+@virtual_time
+async def test_a_lost_grant_is_settled_no_more() -> None:
+    log, function, told = LogDouble(messages(100)), FunctionDouble(seconds=5), Told()
+    async with pollers(pair(log, function, batch_size=10), told=told):
+        await asyncio.sleep(1)
+        log.changed.put_nowait(Lost(log.grant))
+        await asyncio.sleep(30)
+    assert not log.progress
+    assert log.released == 0
+    assert [event.reason for event in told.of(PartitionLost)] == ["lost"]
+
+
+@virtual_time
+async def test_a_settle_that_finds_the_grant_lost_gives_it_up() -> None:
+    log, function, told = LogDouble(messages(100)), FunctionDouble(), Told()
+
+    async def settle(grant: Grant, progress: Progress) -> None:
+        raise LostGrant
+
+    log.settle = settle  # type: ignore[method-assign]
+    async with pollers(pair(log, function, batch_size=10), told=told):
+        await asyncio.sleep(10)
+    assert [event.reason for event in told.of(PartitionLost)] == ["lost"]
+    assert log.released == 0
+
+
+@pytest.mark.rule("13-1", "5.9-1")
+@virtual_time
+async def test_a_destination_that_is_down_holds_the_record_until_it_takes_it() -> None:
+    class Destination:
+        name = "file:///failures"
+
+        def __init__(self) -> None:
+            self.refuses = 3
+            self.taken: list[Failure] = []
+
+        async def open(self) -> None: ...
+
+        async def close(self) -> None: ...
+
+        async def deliver(self, failure: Failure) -> None:
+            if self.refuses:
+                self.refuses -= 1
+                raise Undelivered(self.name, "the disk is full")
+            self.taken.append(failure)
+
+    async def answer(names: list[int]) -> Outcome:
+        return Failed("E", "no") if 1 in names else Returned()
+
+    log, told, destination = LogDouble(messages(3)), Told(), Destination()
+    mapping = pair(log, FunctionDouble(answer), "m", batch_size=1, retries=1)
+    mapping = replace(mapping, destination=destination, policy=replace(mapping.policy, destination=True))
+    async with pollers(mapping, told=told):
+        await until(lambda: log.safe == 2)
+    (failure,) = destination.taken
+    assert failure.document["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert failure.document["requestContext"]["approximateInvokeCount"] == 2
+    assert failure.document["responseContext"]["functionError"] == "Unhandled"
+    assert failure.payload == {"Records": [{"messageId": "1"}]}
+    held = told.of(DeliveryHeld)
+    assert [event.reason for event in held] == ["the disk is full"] * 3
+    assert held[0].retry_in < held[1].retry_in < held[2].retry_in
+    (discarded,) = told.of(RecordsDiscarded)
+    assert discarded.destination == destination.name
