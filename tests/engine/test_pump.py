@@ -104,6 +104,22 @@ async def test_nothing_is_received_that_cannot_start_soon() -> None:
         assert held == 30
 
 
+@pytest.mark.rule("13-13")
+@virtual_time
+async def test_failures_do_not_slow_the_polling_of_a_queue_down() -> None:
+    async def answer(names: list[int]) -> Outcome:
+        return Failed("E", "no")
+
+    queue = QueueDouble(messages(20_000), redelivery=100_000)
+    queue.read_delay = 1.0
+    async with pollers(pair(queue, FunctionDouble(answer)), concurrency=4):
+        await asyncio.sleep(60)
+        early = len(queue.failed)
+        await asyncio.sleep(60)
+        late = len(queue.failed) - early
+    assert late >= 0.95 * early > 0
+
+
 # The three bugs of movement
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
+from zlib import crc32
 
 import pytest
 from flow_driver import ROWS, SHAPE, Record
@@ -127,6 +128,16 @@ def test_with_unlimited_retries_a_poison_record_blocks_its_shard() -> None:
     story.run(fails_with(1), seconds=3_600)
     assert {tuple(numbers) for numbers in story.invoked} == {(1,)}
     assert story.safe is None
+
+
+@pytest.mark.rule("3.2-2", "4-3")
+def test_a_batch_of_a_stream_holds_one_lane_of_one_shard() -> None:
+    story = Story(Policy(batch_size=100), row="shard-lanes")
+    story.put(*range(1, 31), key=str)
+    story.run(lambda numbers: Returned())
+    assert len(story.invoked) == 3, "one batch for each of three lanes"
+    lanes = [{crc32(str(number).encode()) % 3 for number in numbers} for numbers in story.invoked]
+    assert sorted(lanes, key=min) == [{0}, {1}, {2}]
 
 
 @pytest.mark.rule("5.2-11", "13-12")
@@ -322,7 +333,7 @@ def aged(**policy: Any) -> Story:
     return story
 
 
-@pytest.mark.rule("5.5-1", "5.5-2", "5.5-3", "5.5-4", "5.2-2")
+@pytest.mark.rule("5.5-1", "5.5-2", "5.5-3", "5.5-4", "5.2-2", "5.9-5")
 def test_only_the_expired_front_leaves_and_counts_as_one_without_an_invocation() -> None:
     story = aged(batch_size=10, max_age=60.0, destination=True)
     story.put(4_900, 4_996, 4_997, 4_998, 4_999, 5_000)
@@ -499,7 +510,7 @@ def test_a_message_that_fits_no_event_is_left_to_the_queue_and_its_redrive_polic
     assert [raw.position for raw in progress.unstarted] == [100], "of the same group"
 
 
-@pytest.mark.rule("13-2")
+@pytest.mark.rule("13-2", "5.6-14")
 def test_what_a_queue_would_redeliver_is_held_for_throttle_hold_and_then_given_back() -> None:
     waits = Story(Policy(batch_size=1, throttle_hold=900.0), row="sqs")
     waits.put(1, 2)
@@ -540,7 +551,7 @@ def test_a_destination_that_refuses_holds_its_lane_and_tries_one_document_at_a_t
     assert story.flow.counts.dropped == 0
 
 
-@pytest.mark.rule("13-1")
+@pytest.mark.rule("13-1", "5.9-10")
 def test_the_option_drops_what_a_destination_refuses() -> None:
     story = Story(Policy(batch_size=1, retries=0, destination=True, drop_undelivered=True))
     story.put(1, 2)

@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32)
 ROW = pytest.mark.parametrize("row", ROWS)
 
 
-@pytest.mark.rule("4-1", "4-2", "4-3", "4-12")
+@pytest.mark.rule("4-1", "4-2", "4-3", "4-12", "13-8")
 @ROW
 @settings(max_examples=300)
 @given(seed=SEEDS)

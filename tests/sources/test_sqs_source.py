@@ -108,6 +108,7 @@ async def test_endless_redelivery_and_a_single_receive_are_warned_of() -> None:
         assert "allows one receive" in once.source.warnings[0]
 
 
+@pytest.mark.rule("3.1-6", "3.2-3")
 @pytest.mark.parametrize(
     ("name", "wishes", "words"),
     [
