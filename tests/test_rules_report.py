@@ -162,7 +162,8 @@ def test_a_malformed_rulebook_is_refused(suite: pytest.Pytester, entry: str) -> 
 def test_every_rule_is_one_sentence_with_a_known_source() -> None:
     known = {"recorded", "observed", "model", "guide", "inferred", "ours", "differs"}
     for number, rule in read(HERE / "rules.toml").rules.items():
-        assert rule.text.endswith(".") and ". " not in rule.text, number
+        assert rule.text.endswith("."), number
+        assert ". " not in rule.text, number
         kinds = {
             part.partition(":")[0].strip()
             for source in rule.source.split(";")
