@@ -22,6 +22,8 @@ def field_matches(alternatives: str, value: str) -> bool:
         ('["v"]', '"v"', True),
         ('["v"]', '"V"', False),
         ("[100]", "100", True),
+        ('["100"]', "100", False),
+        ("[100]", '"100"', False),
         ("[true]", "true", True),
         ("[true]", "1", False),
         ("[false]", "0", False),
