@@ -236,6 +236,7 @@ UNUSABLE = {
     "null": [{"itemIdentifier": None}],
     "a wrong name": [{"foo": "notvalid"}],
     "a wrong name with null": [{"foo": None}],
+    "a right value under a wrong name": [{"foo": "p0@2"}],
     "an empty entry": [{}],
     "not an object": ["p0@1"],
     "good and bad": [{"itemIdentifier": "p0@2"}, {"foo": 1}],
