@@ -13,7 +13,7 @@ from zlib import crc32
 
 from pollers.flow.batches import Part
 from pollers.flow.ledger import Ledger
-from pollers.flow.limits import ENVELOPE, fitting
+from pollers.flow.limits import ENVELOPE, event_bytes, fitting
 from pollers.flow.records import Delivery, Grant, Page, Policy, Raw, Shape
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ class Pool:
         """
         taken: list[Piece] = []
         missing, used, limit = policy.batch_size, 0, policy.max_bytes - ENVELOPE
+        exact = False  # whether `used` was measured
         counted: set[int] = set()  # ids of pages whose bound is in `used`; the pages live in the runs
         while self.lanes and missing:
             lane = self.lanes[0]
@@ -164,11 +165,14 @@ class Pool:
                 run = lane.runs[0]
                 count = min(missing, len(run))
                 bound = 0 if id(run.page) in counted else run.page.nbytes
-                if used + bound <= limit:
+                if not exact and used + bound <= limit:
                     counted.add(id(run.page))
                     used += bound
                     missing -= count
                 else:
+                    if not exact:  # near the limit: from here on by what it really is
+                        exact = True
+                        used = sum(event_bytes(shape, one.hold.grant.partition, some) for one, some, _ in taken)
                     waiting = run.records[run.start : run.start + count]
                     fits, used = fitting(shape, lane.hold.grant.partition, waiting, used, limit)
                     missing = missing - count if fits == count else 0

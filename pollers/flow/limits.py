@@ -9,7 +9,7 @@ import msgspec
 
 from pollers.flow.records import Delivery, Partition, Policy, Raw, Shape
 
-__all__ = ["failure_backoff", "fitting", "room_limit", "throttle_backoff", "unreachable_backoff"]
+__all__ = ["event_bytes", "failure_backoff", "fitting", "room_limit", "throttle_backoff", "unreachable_backoff"]
 
 ENVELOPE: Final = 1_024  # bytes kept free for the event around its records: "Records", window, names of partitions
 UNBOUND_SLOTS: Final = 1_000  # lanes at once where only permits limit them, as Lambda's account limit
@@ -50,14 +50,20 @@ def event_bytes(shape: Shape, partition: Partition, records: Sequence[Raw]) -> i
 def fitting(shape: Shape, partition: Partition, records: Sequence[Raw], used: int, limit: int) -> tuple[int, int]:
     """How many of `records`, from the first on, an event can take, and the bytes it then has.
 
-    `used` bytes are taken already. Bounds first; a record is encoded only where its bound no longer fits.
-    AWS: a batch closes before the record that would push the event over 6 MB (3.1-1).
+    `used` bytes are taken already. Bounds first; where they no longer fit, what they stand for is encoded, each record
+    at most once. AWS: a batch closes before the record that would push the event over 6 MB (3.1-1).
     """
+    bounds = measured = 0  # bytes of bounds in `used`, for the records from `measured` on
     for index, raw in enumerate(records):
         size = shape.size_bound(raw)
         if used + size > limit:
+            if measured < index:
+                used += event_bytes(shape, partition, records[measured:index]) - bounds
             size = event_bytes(shape, partition, [raw])
             if used + size > limit:
                 return index, used
+            bounds, measured = 0, index + 1
+        else:
+            bounds += size
         used += size
     return len(records), used

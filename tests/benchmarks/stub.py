@@ -44,6 +44,7 @@ ATTRIBUTES = answer({"Attributes": {"VisibilityTimeout": "30", "QueueArn": "arn:
 ANSWERS = {
     b"AmazonSQS.ReceiveMessage": RECEIVED,
     b"AmazonSQS.DeleteMessageBatch": DELETED,
+    b"AmazonSQS.ChangeMessageVisibilityBatch": DELETED,
     b"AmazonSQS.GetQueueUrl": URL,
     b"AmazonSQS.GetQueueAttributes": ATTRIBUTES,
 }
