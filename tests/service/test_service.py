@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from service_process import ended, line_with, spawn, until
 
 from pollers.testing.front import EmbeddedAws
 from pollers.testing.queues import EmbeddedQueue
@@ -47,51 +45,12 @@ async def handle(event, context):
 """
 
 
-@pytest.fixture
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws.in_thread() as embedded:
-        yield embedded
-
-
-@pytest.fixture
-def queue(aws: EmbeddedAws) -> EmbeddedQueue:
-    answer = aws.run(lambda: aws.sqs.call("CreateQueue", {"QueueName": "orders"}))
-    assert isinstance(answer, dict)
-    return EmbeddedQueue(aws, str(answer["QueueUrl"]))
-
-
 @contextmanager
 def service(
     folder: Path, aws: EmbeddedAws, work: str, *options: str, grace: float = 30
 ) -> Iterator[subprocess.Popen[str]]:
-    (folder / "mappings.toml").write_text(FILE.format(grace=grace))
-    (folder / "work.py").write_text(work)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pollers", "run", "mappings.toml", *options],
-        cwd=folder,
-        env={**os.environ, **aws.environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
+    with ended(spawn(folder, aws, FILE.format(grace=grace), work, "mappings.toml", *options)) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def line_with(process: subprocess.Popen[str], words: str) -> str:
-    assert process.stdout is not None
-    return next(line for line in iter(process.stdout.readline, "") if words in line)
 
 
 def test_a_mapping_is_counted_logged_and_drained(tmp_path: Path, aws: EmbeddedAws, queue: EmbeddedQueue) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from service_process import ended, line_with, spawn, until
 
 from pollers.testing.front import EmbeddedAws
 from pollers.testing.queues import EmbeddedQueue
@@ -91,50 +88,8 @@ CASES = {
 }
 
 
-@pytest.fixture
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws.in_thread() as embedded:
-        yield embedded
-
-
-@pytest.fixture
-def queue(aws: EmbeddedAws) -> EmbeddedQueue:
-    attributes = {"VisibilityTimeout": "30"}
-    answer = aws.run(lambda: aws.sqs.call("CreateQueue", {"QueueName": "orders", "Attributes": attributes}))
-    assert isinstance(answer, dict)
-    return EmbeddedQueue(aws, str(answer["QueueUrl"]))
-
-
 def start(folder: Path, aws: EmbeddedAws, case: Case, name: str = "mappings.toml") -> subprocess.Popen[str]:
-    (folder / "mappings.toml").write_text(case.file)
-    (folder / "work.py").write_text(case.work)
-    environment = {**os.environ, **aws.environment, **case.environment}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pollers", "run", name],
-        cwd=folder,
-        env={name: value for name, value in environment.items() if value},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-@contextmanager
-def running(folder: Path, aws: EmbeddedAws, case: Case) -> Iterator[subprocess.Popen[str]]:
-    process = start(folder, aws, case)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    return spawn(folder, aws, case.file, case.work, name, environment=case.environment)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -154,7 +109,7 @@ def test_what_cannot_run_says_where_why_and_what_to_do(
 
 
 def test_an_empty_queue_is_waited_for_until_the_signal(tmp_path: Path, aws: EmbeddedAws, queue: EmbeddedQueue) -> None:
-    with running(tmp_path, aws, Case(0, ())) as process:
+    with ended(start(tmp_path, aws, Case(0, ()))) as process:
         until(lambda: aws.sqs.journal.count("ReceiveMessage"))
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
@@ -167,7 +122,7 @@ def test_a_body_of_a_mebibyte_arrives_whole(tmp_path: Path, aws: EmbeddedAws, qu
     body = "ä" * (1 << 19)
     queue.send(body)
     work = "def handle(event, context):\n    open('size', 'w').write(str(len(event['Records'][0]['body'])))\n"
-    with running(tmp_path, aws, Case(0, (), work=work)) as process:
+    with ended(start(tmp_path, aws, Case(0, (), work=work))) as process:
         until(lambda: not queue.bodies())
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=60)
@@ -194,10 +149,8 @@ def test_an_answer_that_is_no_json_fails_the_batch_and_keeps_its_messages(
         queue.send("kept")
         url = f"http://127.0.0.1:{server.server_port}/work"
         file = REPORTS.replace('handler = "work.handle"', f'url = "{url}"')
-        with running(tmp_path, aws, Case(0, (), file=file)) as process:
-            assert process.stdout is not None
-            lines = iter(process.stdout.readline, "")
-            line = next(line for line in lines if "not JSON" in line)
+        with ended(start(tmp_path, aws, Case(0, (), file=file))) as process:
+            line = line_with(process, "not JSON")
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0, rest
