@@ -4,7 +4,7 @@ An `async def` runs on the poller's own event loop, so one process serves many b
 answered shortly before the function's timeout is reported as failed and comes again, instead of the whole batch.
 The service's URL is the environment variable FORWARD_URL. For mappings with `ReportBatchItemFailures`.
 
-Try it: `FORWARD_URL=http://127.0.0.1:8080/ pollers invoke handlers.forward.handle --event handlers/events/forward.json`
+Try it, with FORWARD_URL set: `pollers invoke handlers.forward.handle --app-dir . --event handlers/events/forward.json`
 """
 
 from __future__ import annotations

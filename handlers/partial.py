@@ -4,7 +4,7 @@ For mappings with `function_response_types = ["ReportBatchItemFailures"]`: messa
 reported ones come again. In a FIFO queue a message group stops at its first failure, and the rest of that group is
 reported with it; otherwise later messages of the group would be deleted and overtake it.
 
-Try it: `pollers invoke handlers.partial.handle --event handlers/events/partial.json`
+Try it: `pollers invoke handlers.partial.handle --app-dir . --event handlers/events/partial.json`
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Works with the events of SQS, Kinesis and DynamoDB Streams. Bodies are cut to 200 characters.
 
-Try it: `pollers invoke handlers.record_log.handle --event handlers/events/record_log.json`
+Try it: `pollers invoke handlers.record_log.handle --app-dir . --event handlers/events/record_log.json`
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Delivery is at least once, whatever delivers: a process that dies between its wo
 again. Here the message's id and its effect are written in one transaction, so that the second time changes nothing.
 The database is the file named by the environment variable DATABASE (by default orders.db).
 
-Try it twice: `pollers invoke handlers.upsert.handle --event handlers/events/upsert.json`
+Try it twice: `pollers invoke handlers.upsert.handle --app-dir . --event handlers/events/upsert.json`
 """
 
 from __future__ import annotations
