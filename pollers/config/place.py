@@ -6,7 +6,7 @@ import datetime
 import re
 from dataclasses import dataclass, field, replace
 
-from pollers.config.spelling import printable, shown
+from pollers.config.spelling import escaped, printable, shown
 from pollers.errors import Problem
 
 __all__ = ["Place"]
@@ -45,7 +45,8 @@ class Place:
         return replace(self, path=f"{self.path}[{index}]", member=member)
 
     def fault(self, message: str, remedy: str) -> None:
-        self.problems.append(Problem(self.path, message, remedy))
+        # Both may repeat what the file holds, and are printed on terminals.
+        self.problems.append(Problem(self.path, escaped(message), escaped(remedy)))
 
     def constraint(self, value: object, constraint: str, remedy: str, *, secret: bool = False) -> None:
         """A fault in AWS's words for a value out of its range."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from pollers.config.model import MappingConfig
@@ -11,6 +12,7 @@ from pollers.sources.sqs_shape import SqsShape
 
 __all__ = ["read_queue"]
 
+_QUEUE: Final = re.compile(r"arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?", re.ASCII)
 DEFAULT_BATCH: Final = 10  # AWS: BatchSize of queues
 _AT_ONCE: Final = 10  # messages. AWS: larger batches of a queue need a window to be gathered in
 _FIFO_BATCH: Final = 10  # AWS: batches of FIFO queues hold ten messages at most
@@ -21,7 +23,7 @@ _POLLERS: Final = 2, 2_000  # AWS: MaximumPollers of SQS (12-12)
 def read_queue(given: Given, identity: str, function: str) -> MappingConfig | None:
     """The mapping, its faults reported; None where its source is not a queue's ARN."""
     arn: str = given.get("event_source_arn")
-    if not all(arn.split(":", 5)[3:]):
+    if not _QUEUE.fullmatch(arn):
         given.at("event_source_arn").fault(
             f"'{arn}' is not the ARN of a queue.", "Write it as arn:aws:sqs:region:account:name."
         )

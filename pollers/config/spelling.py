@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["TERRAFORM", "nearest", "printable", "shown", "snake"]
+__all__ = ["TERRAFORM", "escaped", "nearest", "printable", "shown", "snake"]
 
 TERRAFORM: Final = {
     # Terraform's name -> AWS's, where snake_case does not lead from one to the other.
@@ -40,10 +40,16 @@ def _flat(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
+def escaped(text: str) -> str:
+    """`text` with control characters escaped: safe to print on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 def printable(text: str) -> str:
-    """`text` with control characters escaped, cut where it gets long: safe to print on a terminal."""
-    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)
+    """The same, cut where it gets long: for values of a file that a message repeats."""
+    return escaped(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
 
 
 def shown(value: object) -> str:

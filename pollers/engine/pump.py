@@ -233,8 +233,7 @@ class Pump:
                 return 0  # one waiting reader is enough: it starts others when there is work
             future: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append((tenure, future))
-            tenure.waits.append(future)
-            await future
+            await tenure.wait(future)
         return 0
 
     def _limit(self, tenure: Tenure, monotonic: float) -> int:
@@ -264,6 +263,8 @@ class Pump:
 
     async def _read_page(self, tenure: Tenure, task: asyncio.Task[None], limit: int) -> Page | None:
         """What one read brings; None after an error, which is waited out, or when the read was called off."""
+        page: Page | None = None
+        failed: Exception | None = None
         tenure.reads[task] = None
         tenure.asked += limit
         self._share.begin_read()
@@ -274,10 +275,8 @@ class Pump:
         except asyncio.CancelledError:
             if not tenure.ending:
                 raise
-            page = None
         except Exception as error:  # whatever the source raises is its trouble: read again, more slowly
-            page = None
-            await self._read_failed(tenure, error)
+            failed = error
         else:
             tenure.failures = 0
         finally:
@@ -288,6 +287,8 @@ class Pump:
             if not tenure.ending:
                 raise asyncio.CancelledError  # the source kept to itself what was meant for the whole reader
             task.uncancel()  # the read was called off, not its reader: what it brought must be given back
+        if failed is not None:
+            await self._read_failed(tenure, failed)
         return page
 
     async def _read_failed(self, tenure: Tenure, error: Exception) -> None:

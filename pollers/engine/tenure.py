@@ -21,7 +21,7 @@ class Tenure:
         self.asked = 0  # records asked for by reads under way
         self.failures = 0  # reads in a row that raised
         self.reads: dict[asyncio.Task[None], None] = {}  # readers that are inside `Source.read`
-        self.waits: list[asyncio.Future[None]] = []  # readers that wait for room, a permit or a pause
+        self._waits: set[asyncio.Future[None]] = set()  # readers that wait for room, a permit or a pause
         self.ending = False
         self.idle = asyncio.Event()  # while ending: nothing of it is read, invoked or delivered any more
         self.over = asyncio.Event()  # it has been settled and released, as far as that was possible
@@ -36,19 +36,26 @@ class Tenure:
         """Sleep, or until the tenure ends."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self.waits = [one for one in self.waits if not one.done()]
-        self.waits.append(future)
         timer = loop.call_later(seconds, _resolve, future)
         try:
-            if not self.ending:
-                await future
+            await self.wait(future)
         finally:
             timer.cancel()
+
+    async def wait(self, future: asyncio.Future[None]) -> None:
+        """Until `future` is done, or until the tenure ends."""
+        if self.ending:
+            return
+        self._waits.add(future)
+        try:
+            await future
+        finally:
+            self._waits.discard(future)
 
     def stop_reading(self) -> None:
         """No new read; those under way are called off, and hand back what they brought."""
         self.ending = True
-        for future in self.waits:
+        for future in self._waits:
             _resolve(future)
         for task in list(self.reads):
             task.cancel()

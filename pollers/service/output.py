@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from pollers.config.spelling import escaped
 from pollers.errors import ConfigurationError, PollersError
 
 __all__ = ["logs_on_stderr", "say", "tell_error"]
@@ -25,7 +26,8 @@ def say(record: dict[str, Any], text: str, *, err: bool = False, style: str = ""
         return
     from rich.console import Console  # costs more than all the rest of a short command
 
-    Console(stderr=err, highlight=False).print(text, style=style, markup=False, soft_wrap=True)
+    safe = "\n".join(map(escaped, text.split("\n")))  # a file, an event or a function's answer may hold anything
+    Console(stderr=err, highlight=False).print(safe, style=style, markup=False, soft_wrap=True)
 
 
 def tell_error(error: PollersError) -> None:

@@ -527,3 +527,29 @@ async def test_a_destination_that_is_down_holds_the_record_until_it_takes_it() -
     assert held[0].retry_in < held[1].retry_in < held[2].retry_in
     (discarded,) = told.of(RecordsDiscarded)
     assert discarded.destination == destination.name
+
+
+@virtual_time
+async def test_a_long_run_leaves_nothing_lying_about() -> None:
+    log, function = LogDouble(messages(20_000)), FunctionDouble(seconds=0.01)
+    async with pollers(pair(log, function, batch_size=10)) as running:
+        await until(lambda: log.safe >= 1_000)
+        pump = running._pollers[0]._pump
+        assert pump is not None
+        (tenure,) = pump.tenures.values()
+        early = len(asyncio.all_tasks()), len(tenure._waits), len(tenure._tasks), len(pump.flow._agenda.timers)
+        await until(lambda: log.safe >= 19_000)
+        late = len(asyncio.all_tasks()), len(tenure._waits), len(tenure._tasks), len(pump.flow._agenda.timers)
+    assert all(now <= before + 2 for before, now in zip(early, late, strict=True))
+
+
+@virtual_time
+async def test_a_read_that_failed_holds_nothing_up_while_it_is_waited_out() -> None:
+    queue, other = QueueDouble(messages(5), name="away"), QueueDouble(messages(50), name="there")
+    queue.fail_reads = 10_000
+    function = FunctionDouble()
+    mappings = [pair(queue, function, "a", reserved_concurrency=1), pair(other, function, "b", reserved_concurrency=1)]
+    begun = now()
+    async with pollers(*mappings):
+        await until(lambda: len(other.done) == 50)
+        assert now() - begun < 5, "the permit was not kept by a read that had ended"
