@@ -258,9 +258,8 @@ class Claims:
             or self.pressed
         ):
             pool.queued = True
-            pool.due = None
             self.agenda.ready.append(pool)
-        elif pool.due != closes:
+        elif pool.due is None or closes < pool.due:  # an earlier timer looks again: one for each pool is enough
             pool.due = closes
             self.agenda.at(closes, pool)
 

@@ -188,3 +188,15 @@ def test_an_idle_discard_is_not_taken_as_a_batch() -> None:
     assert flow.take(NOW, True) is None, "the lane waits for the destination"
     flow.discarded(discard, NOW, True)
     assert isinstance(flow.take(NOW, True), Batch)
+
+
+def test_timers_do_not_pile_up_behind_full_batches() -> None:
+    flow, grant = flow_of("shard", Policy(batch_size=2, window=300.0, max_age=3_600.0))
+    for number in range(1, 500, 3):
+        now = Instant(1_000.0 + number / 100, 1_000.0 + number / 100)
+        records = [Record("p", number + one, "k") for one in range(3)]
+        flow.accept(grant, Page(records, nbytes=300, position=(number + 2, 0)), now)
+        while isinstance(batch := flow.take(now, True), Batch):
+            flow.answer(batch, Returned(), now, 0.5)
+        flow.wake_at(now)
+    assert len(flow._agenda.timers) < 5
