@@ -180,12 +180,22 @@ def lanes_of(batches: Collection[Batch]) -> dict[Lane, None]:
 
 def components(batches: Sequence[Batch]) -> list[tuple[list[Batch], dict[Lane, None]]]:
     """The batches in groups that share no lane with each other, each group in the order given, with its lanes."""
-    groups: list[tuple[list[int], dict[Lane, None]]] = []
+    group_of = list(range(len(batches)))  # by index; following it leads to the first batch of the group
+
+    def first_of(index: int) -> int:
+        while group_of[index] != index:
+            group_of[index] = group_of[group_of[index]]
+            index = group_of[index]
+        return index
+
+    holders: dict[Lane, int] = {}
     for index, batch in enumerate(batches):
-        indexes, lanes = [index], lanes_of((batch,))
-        for group in [group for group in groups if not group[1].keys().isdisjoint(lanes)]:
-            groups.remove(group)
-            indexes += group[0]
-            lanes.update(group[1])
-        groups.append((indexes, lanes))
-    return [([batches[index] for index in sorted(indexes)], lanes) for indexes, lanes in groups]
+        for lane in lanes_of((batch,)):
+            one, other = first_of(holders.setdefault(lane, index)), first_of(index)
+            group_of[max(one, other)] = min(one, other)
+    groups: dict[int, tuple[list[Batch], dict[Lane, None]]] = {}
+    for index, batch in enumerate(batches):
+        groups.setdefault(first_of(index), ([], {}))[0].append(batch)
+    for lane, index in holders.items():
+        groups[first_of(index)][1][lane] = None
+    return list(groups.values())

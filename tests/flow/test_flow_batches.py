@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import count, pairwise
 from typing import Any
 
@@ -200,3 +201,25 @@ def test_timers_do_not_pile_up_behind_full_batches() -> None:
             flow.answer(batch, Returned(), now, 0.5)
         flow.wake_at(now)
     assert len(flow._agenda.timers) < 5
+
+
+@pytest.mark.parametrize("bisect", [True, False])
+def test_a_failed_batch_of_many_keys_costs_the_same_for_each_of_them(bisect: bool) -> None:
+    few, many = calls_of_a_failure(500, bisect) / 500, calls_of_a_failure(4_000, bisect) / 4_000
+    assert many < 2 * few
+
+
+def calls_of_a_failure(keys: int, bisect: bool) -> int:
+    """Calls, of Python and of C, that it takes to answer for one failed batch of so many lanes."""
+    flow, grant = flow_of("shard-keys", Policy(batch_size=keys, bisect=bisect))
+    records = [Record("p", number, f"k{number}") for number in range(keys)]
+    flow.accept(grant, Page(records, nbytes=100 * keys, position=(keys, 0)), NOW)
+    batch = flow.take(NOW, True)
+    assert isinstance(batch, Batch)
+    calls = count()
+    sys.setprofile(lambda frame, event, argument: next(calls) if event in ("call", "c_call") else None)  # type: ignore[arg-type,return-value]
+    try:
+        flow.answer(batch, NO, NOW, 0.5)
+    finally:
+        sys.setprofile(None)
+    return next(calls)
