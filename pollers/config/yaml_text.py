@@ -101,4 +101,4 @@ def _check_keys(node: yaml.MappingNode) -> None:
             name = (key.tag, key.value)
             if name in seen:
                 raise _at(key.start_mark, f"the key '{printable(key.value)}' is there twice.", "Keep one of them.")
-            pass
+            seen.add(name)

@@ -8,7 +8,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
+
+import click
 
 from pollers.clock import Clock
 from pollers.config.model import Configuration, FunctionConfig
@@ -21,8 +23,6 @@ from pollers.spi import Invocation, Target
 
 __all__ = ["invoke", "meaning"]
 
-LAST_WORDS: Final = 1.0  # seconds at most: what a worker has started may hold its output open
-
 
 def invoke(name: str, event: dict[str, Any], configuration: Configuration | None, app_dir: Path | None) -> bool:
     """Call the function and print its answer; whether it returned one. Raises `PollersError`."""
@@ -33,7 +33,7 @@ def invoke(name: str, event: dict[str, Any], configuration: Configuration | None
         outcome = asyncio.run(_call(function, event, app_dir))
     answered = isinstance(outcome, Returned) and outcome.unreadable is None
     if isinstance(outcome, Returned) and answered:
-        print(json.dumps(outcome.payload, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+        click.echo(json.dumps(outcome.payload, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
     text = meaning(event, outcome)
     say({"meaning": text}, text, err=True, style="" if answered else "red")
     return answered
@@ -62,16 +62,8 @@ async def _call(function: FunctionConfig, event: dict[str, Any], app_dir: Path |
             return await _once(target, event)
         finally:
             await target.close()
-            await _last_words()
     finally:
         await clients.close()
-
-
-async def _last_words() -> None:
-    """Let tasks end that pass on what a worker printed: it has ended, its last lines may still be on their way."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others, timeout=LAST_WORDS)
 
 
 async def _once(target: Target, event: dict[str, Any]) -> Outcome:

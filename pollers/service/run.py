@@ -15,12 +15,12 @@ from pollers.config.build import Service, build
 from pollers.config.model import Configuration
 from pollers.engine.poller import Left
 from pollers.engine.supervisor import Pollers
-from pollers.errors import ConfigurationError, FunctionNotLoaded, PollersError, SourceError
+from pollers.errors import PollersError
 from pollers.observers.log import Console, JsonLines, LogObserver
-from pollers.service.exits import CONFIGURATION, DRAINED, FAILED, LEFT
+from pollers.service.exits import DRAINED, LEFT, exit_code
 from pollers.service.signals import TwoSignals
 
-__all__ = ["Options", "exit_code", "run_service"]
+__all__ = ["Options", "run_service"]
 
 SAY_EVERY = 2.0  # seconds between two lines about what a drain waits for
 
@@ -52,13 +52,6 @@ def run_service(configuration: Configuration, options: Options) -> int:
             for line in (str(error), *getattr(error, "__notes__", ())):
                 log.error(line)
             return exit_code(error)
-
-
-def exit_code(error: PollersError) -> int:
-    """Faults of the configuration are 78, everything else that keeps a service from running is 1."""
-    if isinstance(error, ConfigurationError | FunctionNotLoaded):
-        return CONFIGURATION
-    return CONFIGURATION if isinstance(error, SourceError) and error.missing else FAILED
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -154,9 +154,15 @@ class _CheckedResolver(AbstractResolver):
         await self._inner.close()
 
 
+# AWS: the instance metadata service and the credentials of EKS pods over IPv6, which are not link-local.
+_METADATA: Final = frozenset({ip_address("fd00:ec2::254"), ip_address("fd00:ec2::23")})
+
+
 def _allowed(address: str) -> bool:
     """Link-local addresses lead to metadata services and their credentials."""
     parsed = ip_address(address.partition("%")[0])
+    if parsed in _METADATA:
+        return False
     mapped = getattr(parsed, "ipv4_mapped", None)
     if mapped is not None:
         parsed = mapped

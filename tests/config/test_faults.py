@@ -263,6 +263,12 @@ MEANING: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "'arn:aws:sqs:eu-west-1::orders' is not the ARN of a queue.",
         "Write it as arn:aws:sqs:region:account:name.",
     ),
+    "queue of a name that no queue has": (
+        document(event_source_arn=f"{STANDARD}\x1b[2J"),
+        f"{AT}.event_source_arn",
+        f"'{STANDARD}\\x1b[2J' is not the ARN of a queue.",
+        "Write it as arn:aws:sqs:region:account:name.",
+    ),
     "large batch without a window": (
         document(batch_size=11),
         f"{AT}.batch_size",
@@ -595,6 +601,12 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal() -> None:
     assert all("\x1b" not in str(problem) for problem in problems(raw))
 
 
+def test_control_characters_of_a_name_do_not_reach_the_terminal_by_a_remedy() -> None:
+    (problem,) = problems(document(function_name="\x1b[2J"))
+
+    assert problem.remedy == "Add [functions.\\x1b[2J] with a handler, a url or an arn."
+
+
 def test_long_values_are_cut() -> None:
     (problem,) = problems(document(enabled="x" * 10_000))
 
@@ -672,6 +684,10 @@ def test_what_has_no_effect_or_may_surprise_gets_one_line_each() -> None:
         "functions.idle: no mapping uses it.",
         "store: not used: queues keep their own positions.",
     )
+
+
+def test_state_of_aws_surprises_nobody_who_has_said_whether_it_is_enabled() -> None:
+    assert parse(document(State="Disabled", Enabled=True)).notices == ("Reported by AWS and not used here: State.",)
 
 
 def test_parsing_leaves_the_document_as_it_was() -> None:

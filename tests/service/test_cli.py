@@ -41,6 +41,10 @@ async def orders(event, context):
     logging.warning("a warning")
     return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in event["Records"] if r["body"] == "bad"]}
 
+async def orders_by_descriptor(event, context):
+    import os
+    os.write(1, b"written past Python")
+
 async def raises(event, context):
     raise ValueError("no stock")
 
@@ -107,17 +111,21 @@ def test_schema_is_printed_as_json() -> None:
     assert json.loads(run("schema").stdout) == json_schema()
 
 
-def test_reader_who_leaves_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["schema"], ["--help"], ["validate", "mappings.toml"], ["invoke", "orders", "--event", "event.json"]]
+)
+def test_reader_who_leaves_is_no_traceback(folder: Path, arguments: list[str]) -> None:
+    if arguments[0] == "invoke":
+        arguments = [*arguments, "--config", "mappings.toml"]
+    command = [sys.executable, "-m", "pollers", *arguments]
     read, write = os.pipe()
     os.close(read)
     try:
-        ran = subprocess.run(
-            [sys.executable, "-m", "pollers", "schema"], stdout=write, stderr=subprocess.PIPE, timeout=60
-        )
+        ran = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, cwd=folder)
     finally:
         os.close(write)
 
-    assert (ran.returncode, ran.stderr) == (1, b"")
+    assert (ran.returncode, b"Traceback" in ran.stderr, b"BrokenPipe" in ran.stderr) == (1, False, False)
 
 
 # validate
@@ -205,10 +213,10 @@ def test_people_get_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
 
-    say({"mapping": "orders"}, "orders [red]runs[/red]")
+    say({"mapping": "orders"}, "orders [red]runs[/red] \x1b[2J")
     tell_error(ConfigurationError([Problem("mappings.toml: store", "is wrong.", "Put it right.")]))
 
-    assert out.getvalue() == "orders [red]runs[/red]\n"
+    assert out.getvalue() == "orders [red]runs[/red] \\x1b[2J\n"
     assert err.getvalue() == "mappings.toml: store: is wrong. Put it right.\n"
 
 
@@ -244,6 +252,26 @@ def test_plain_function_runs_in_a_process_whose_output_is_kept_apart(folder: Pat
 
     assert (ran.returncode, ran.stdout) == (0, "1\n")
     assert "from a process" in ran.stderr
+
+
+def test_last_lines_of_a_process_are_not_lost(folder: Path) -> None:
+    (folder / "plain.py").write_text(
+        "def handle(event, context):\n    for number in range(20_000):\n        print('x' * 100)\n    print('last')\n"
+    )
+
+    ran = run_process("invoke", "plain.handle", "--event", "event.json", "--app-dir", ".", cwd=folder)
+
+    assert (ran.returncode, ran.stdout) == (0, "null\n")
+    assert any(line.endswith("last") for line in ran.stderr.splitlines())
+
+
+def test_what_is_written_past_python_is_no_part_of_the_answer(folder: Path) -> None:
+    path = f"{module(folder)}.orders_by_descriptor"
+
+    ran = run_process("invoke", path, "--event", "event.json", "--app-dir", ".", cwd=folder)
+
+    assert ran.stdout == "null\n"
+    assert "written past Python" in ran.stderr
 
 
 def test_event_is_read_from_standard_input(folder: Path) -> None:

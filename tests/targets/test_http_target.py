@@ -263,6 +263,8 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
         ("169.254.169.254", False),
         ("fe80::1", False),
         ("::ffff:169.254.170.2", False),
+        ("fd00:ec2::254", False),
+        ("fd00:ec2::23", False),
         ("0.0.0.0", False),
         ("224.0.0.1", False),
     ],
