@@ -14,15 +14,14 @@ from dataclasses import replace
 from pollers.clock import Clock
 from pollers.engine.calls import Calls
 from pollers.engine.deadlines import Deadlines
-from pollers.engine.documents import failure
+from pollers.engine.deliveries import deliver, delivered
 from pollers.engine.governor import Share
 from pollers.engine.mapping import Mapping
 from pollers.engine.tenure import Tenure
-from pollers.errors import Undelivered
 from pollers.flow.batches import Batch, Discard
 from pollers.flow.flow import Flow
 from pollers.flow.records import Grant, Instant, Page
-from pollers.telemetry import DeliveryHeld, Event, Meter, RecordsDiscarded, SourceTroubled
+from pollers.telemetry import Event, Meter, SourceTroubled
 
 __all__ = ["Pump"]
 
@@ -358,47 +357,15 @@ class Pump:
 
     async def _deliver(self, discard: Discard) -> None:
         """Bring a batch to the failure destination, or drop it where there is none."""
-        destination = self._mapping.destination
-        reason = ""
+        records = len(discard.batch)
         try:
-            if destination is not None:
-                document = failure(
-                    discard,
-                    self._mapping.target.function,
-                    self._source.shape,
-                    self._mapping.identity,
-                    self._clock.wall(),
-                )
-                await destination.deliver(document)
-        except Undelivered as error:
-            reason = error.reason
-        except Exception as error:  # a destination's own fault must not cost the record either
-            reason = f"{type(error).__name__}: {error}"
+            reason = await deliver(self._mapping, discard, self._clock.wall())
         finally:
             self.deliveries -= 1
-        self._delivered(discard, reason)
-
-    def _delivered(self, discard: Discard, reason: str) -> None:
-        destination = self._mapping.destination
-        batch = discard.batch
-        records, partition = len(batch), str(batch.parts[0][0])
         now = self.now()
         delay = self.flow.discarded(discard, now, not reason)
-        if destination is not None and reason:
-            self._notice(DeliveryHeld(self._mapping.identity, destination.name, reason, delay or 0.0))
-        if delay is None:
-            kept = destination.name if destination is not None and not reason else None
-            self._notice(
-                RecordsDiscarded(
-                    self._mapping.identity,
-                    discard.condition,
-                    batch.request_id,
-                    partition,
-                    records,
-                    batch.attempts,
-                    kept,
-                )
-            )
+        for event in delivered(self._mapping, discard, records, reason, delay):
+            self._notice(event)
         self.turn(now)
 
     def troubled(self, operation: str, error: Exception, delay: float) -> None:

@@ -121,10 +121,11 @@ class Batch:
 class Discard:
     """A batch that is given up: to the destination, or, where there is none, dropped."""
 
-    __slots__ = ("batch", "condition", "count")
+    __slots__ = ("batch", "condition", "count", "partition")
 
     def __init__(self, batch: Batch, condition: Condition) -> None:
         self.batch = batch
+        self.partition = batch.pieces[0].hold.grant.partition  # of its first record
         self.condition = condition
         self.count = max(1, batch.attempts)  # approximateInvokeCount. AWS: 1 without any invocation too (5.5-4)
 

@@ -7,6 +7,7 @@ and to give back. Both know how many records and bytes are held.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -60,7 +61,7 @@ class Total:
         self.nbytes = 0  # of pages with unfinished records, an upper bound
 
 
-class Ledger:
+class Ledger(ABC):
     """What is held: the part that logs and queues share."""
 
     __slots__ = ("held", "marks", "next", "total")
@@ -82,33 +83,33 @@ class Ledger:
         self.marks.append(mark)
         return first
 
+    @abstractmethod
     def finish(self, records: Sequence[Raw], ordinals: Sequence[int]) -> None:
         """These are processed, filtered or given up for good. Each ordinal once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self, records: Sequence[Raw], ordinals: Sequence[int]) -> None:
         """These were tried in vain and are the queue's again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give_back(self, records: Sequence[Raw], ordinals: Sequence[int]) -> None:
         """These were never started and will not be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop(self, ordinals: Sequence[int]) -> None:
         """These are no longer ours; there is nothing to settle."""
-        raise NotImplementedError
 
+    @abstractmethod
     def moved(self) -> bool:
         """Whether there is progress that was not settled yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def progress(self) -> Progress:
         """The progress to settle now. A look: `settled` takes note."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settled(self, progress: Progress) -> None:
         """`progress` is durable."""
-        raise NotImplementedError
 
     def full(self) -> bool:
         """Whether no more may be read until something finishes."""
@@ -121,6 +122,7 @@ class Ledger:
         self.held = 0
         self.marks.clear()
 
+    @abstractmethod
     def end(self) -> None:
         """The partition is closed: nothing more will be accepted."""
 
@@ -142,8 +144,9 @@ class Ledger:
                     index += 1
                 start = upto
 
+    @abstractmethod
     def _emptied(self, index: int, mark: Mark) -> None:
-        raise NotImplementedError
+        """Every record of a page is finished."""
 
 
 def _first(mark: Mark) -> int:
@@ -180,6 +183,9 @@ class QueueLedger(Ledger):
 
     def drop(self, ordinals: Sequence[int]) -> None:
         self._let_go(ordinals)
+
+    def end(self) -> None:
+        """A queue is never closed."""
 
     def moved(self) -> bool:
         return bool(self._done or self._failed or self._unstarted)
