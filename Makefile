@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.filled
 
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
 .PHONY: demo test lint bench mutants lock clean
 .DEFAULT_GOAL := test
 
@@ -38,7 +40,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ; @echo "requirements.lock is made by: uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-emit-package pollers --group dev --all-extras pyproject.toml -o requirements.lock"
+# Keeps the pins that still fit; delete requirements.lock first to take the newest of everything.
+lock:
+	@command -v uv >/dev/null || { echo "uv is missing: pip install uv." >&2; exit 1; }
+	uv pip compile --quiet $(LOCK) --no-emit-package pollers --group dev --all-extras pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,7 +2,10 @@
 
 An `async def` runs on the poller's own event loop, so one process serves many batches at once. What has not been
 answered shortly before the function's timeout is reported as failed and comes again, instead of the whole batch.
-The service's URL is the environment variable FORWARD_URL. For mappings with `ReportBatchItemFailures`.
+The service's URL is the environment variable FORWARD_URL. For mappings with `ReportBatchItemFailures`, of standard
+queues: the messages of a batch are posted in no order.
+
+AWS Lambda itself calls no `async def`: there, name `lambda_handler`.
 
 Try it, with FORWARD_URL set: `pollers invoke handlers.forward.handle --app-dir . --event handlers/events/forward.json`
 """
@@ -29,6 +32,11 @@ async def handle(event: dict[str, Any], context: Any) -> dict[str, list[dict[str
         taken = await asyncio.gather(*(post(session, url, record, left) for record in event["Records"]))
     failed = [record for record, ok in zip(event["Records"], taken, strict=True) if not ok]
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """`handle` for Lambda, on a loop of its own."""
+    return asyncio.run(handle(event, context))
 
 
 async def post(session: aiohttp.ClientSession, url: str, record: dict[str, Any], seconds: float) -> bool:

@@ -2,7 +2,8 @@
 
 For mappings with `function_response_types = ["ReportBatchItemFailures"]`: messages that are not reported are deleted,
 reported ones come again. In a FIFO queue a message group stops at its first failure, and the rest of that group is
-reported with it; otherwise later messages of the group would be deleted and overtake it.
+reported with it; otherwise later messages of the group would be deleted and overtake it. The groups of a standard queue
+share it fairly and have no order: there nothing stops.
 
 Try it: `pollers invoke handlers.partial.handle --app-dir . --event handlers/events/partial.json`
 """
@@ -21,7 +22,8 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]
     failures: list[dict[str, str]] = []
     stopped: set[str] = set()  # message groups
     for record in event["Records"]:
-        group = record["attributes"].get("MessageGroupId")
+        ordered = record["eventSourceARN"].endswith(".fifo")
+        group = record["attributes"]["MessageGroupId"] if ordered else None
         try:
             if group in stopped:
                 raise RuntimeError(f"an earlier message of group {group} failed")

@@ -17,10 +17,8 @@ import asyncio, importlib, pkgutil, sys
 import pollers
 
 assert pollers.__file__.startswith(sys.argv[1]), pollers.__file__
-SCRIPTS = {"pollers.__main__", "pollers.testing.plugin"}
 for module in pkgutil.walk_packages(pollers.__path__, "pollers."):
-    if module.name not in SCRIPTS:
-        importlib.import_module(module.name)
+    importlib.import_module(module.name)
 
 from pollers import EventSourceMapping, MemoryQueue, MemoryQueueSource, Pollers
 

@@ -37,7 +37,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     for name in ("conftest.py", "rules_report.py"):
         shutil.copy(HERE / name, pytester.path)
     pytester.makefile(".toml", rules=RULES)
-    pytester.makeini("[pytest]\nmarkers =\n    rule(*numbers): rules\n")
+    pytester.makeini("[pytest]\nmarkers =\n    rule(*numbers): rules\nasyncio_default_fixture_loop_scope = function\n")
     return pytester
 
 

@@ -49,10 +49,13 @@ def test_partial_reports_the_failed_message_and_the_rest_of_its_group() -> None:
     assert call("partial") == identifiers(records[1], records[2])
 
 
-def test_partial_reports_only_what_failed_where_there_are_no_groups() -> None:
+@pytest.mark.parametrize("groups", [True, False])
+def test_partial_reports_only_what_failed_in_a_standard_queue(groups: bool) -> None:
     given = event("partial")
     for record in given["Records"]:
-        del record["attributes"]["MessageGroupId"]
+        record["eventSourceARN"] = record["eventSourceARN"].removesuffix(".fifo")
+        if not groups:
+            del record["attributes"]["MessageGroupId"]
     assert call("partial", given) == identifiers(given["Records"][1])
 
 
@@ -123,3 +126,10 @@ async def test_forward_does_not_begin_what_it_has_no_time_for(monkeypatch: pytes
     records = event("forward")["Records"]
     answer, _ = await forwarded(monkeypatch, 100)
     assert answer == identifiers(*records)
+
+
+def test_forward_works_in_lambda_which_calls_no_async_def(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARD_URL", "http://127.0.0.1:9/")  # too little time is left to reach it
+    given = event("forward")
+    answer = import_module("handlers.forward").lambda_handler(given, Context(100))
+    assert answer == identifiers(*given["Records"])

@@ -1,8 +1,9 @@
 """Breaks the code on purpose, one rule at a time, and fails if no test of that rule minds.
 
-`python tests/mutants/run.py` applies each patch of this folder to a copy of the tracked files and runs the tests that
-carry the rule's number. `--draw SEED` prints the rules that a seed draws; the patches are those of SEED below, where a
-rule that no change of `pollers/` can break (it is about what is not there) is passed over for the next one drawn.
+`python tests/mutants/run.py` applies each patch of this folder to a copy of the working tree and runs the tests that
+carry the rule's number. Those tests must pass on an unbroken copy first: one that fails anyway minds nothing.
+`--draw SEED` prints the rules that a seed draws. The patches were written for what SEED below drew; rules that were
+added since change the draw, and the last line says how many patches it still covers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SEED = 20
 COUNT = 20
+FAILED = 1  # pytest's exit code when tests ran and failed; any other but 0 means that they did not run
+LONGEST = 300.0  # seconds for the tests of one rule
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,42 @@ def draw(seed: int) -> list[str]:
 
 
 def copy_to(folder: Path) -> None:
-    """The tracked files, as they are in the working tree."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    """The files of the working tree that are not ignored, tracked or new."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
+        if not (ROOT / name).exists():  # deleted, and not yet committed
+            continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
+
+
+def run_tests(folder: Path, rules: list[str]) -> tuple[int | None, str]:
+    """(exit code, last line) of the tests of these rules, on the copy. No code: they did not end, and were killed."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "CI": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    for rule in rules:
+        command += ["--rule", rule]
+    with (folder / "mutant.log").open("w+") as log:  # not a pipe: a server of the tests might keep it open
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # so that a run that does not end is killed with all that it started
+        )
+        try:
+            code: int | None = process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            code = None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.seek(0)
+        lines = log.read().strip().splitlines()
+    return code, lines[-1] if lines else "no output"
 
 
 def tests_mind(folder: Path, mutant: Mutant) -> tuple[bool, str]:
@@ -66,32 +100,25 @@ def tests_mind(folder: Path, mutant: Mutant) -> tuple[bool, str]:
     if applied.returncode:
         return False, f"the patch does not apply: {applied.stderr.strip().splitlines()[0]}"
     code, last = run_tests(folder, [mutant.rule])
-    # A test has to fail: tests that could not even run mind nothing.
-    return code == 1 and " failed" in last, last
+    if code is None:
+        return True, "its tests did not end"
+    return code == FAILED, last
 
 
-def run_tests(folder: Path, rules: list[str]) -> tuple[int, str]:
-    """The exit code and the last line of the tests of these rules, in a copy."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "CI": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    for rule in rules:
-        command += ["--rule", rule]
-    try:
-        ran = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return 1, "1 failed to end"
-    last = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ran.stderr.strip()[-200:]
-    return ran.returncode, last
+def passes_unbroken(mutants: list[Mutant]) -> bool:
+    """Whether the tests pass as long as nothing is broken. Says what they say if not."""
+    with tempfile.TemporaryDirectory(prefix="pollers-mutant-") as name:
+        copy_to(Path(name))
+        code, last = run_tests(Path(name), [mutant.rule for mutant in mutants])
+    if code:
+        print(f"The tests of these rules fail on unbroken code: {last}")
+    elif code is None:
+        print("The tests of these rules do not end on unbroken code.")
+    return code == 0
 
 
 def run(mutants: list[Mutant]) -> int:
-    with tempfile.TemporaryDirectory(prefix="pollers-whole-") as name:
-        copy_to(Path(name))
-        code, last = run_tests(Path(name), [mutant.rule for mutant in mutants])
-    print(f"unbroken: {last}", flush=True)
-    if code:
+    if not passes_unbroken(mutants):
         return 1
     survivors = 0
     for mutant in mutants:
@@ -101,8 +128,9 @@ def run(mutants: list[Mutant]) -> int:
             killed, what = tests_mind(folder, mutant)
         survivors += not killed
         print(f"{'killed  ' if killed else 'SURVIVED'}  {mutant.rule:7} {mutant.breaks}  ({what})", flush=True)
-    print(f"{len(mutants)} mutants, drawn by seed {SEED}; {survivors} survived")
-    return int(survivors > 0 or len(mutants) < COUNT)
+    covered = len({mutant.rule for mutant in mutants} & set(draw(SEED)[:COUNT]))
+    print(f"{len(mutants)} mutants, {covered} of them of what seed {SEED} draws today; {survivors} survived")
+    return int(survivors > 0)
 
 
 def main() -> int:
@@ -114,6 +142,8 @@ def main() -> int:
         print(f"seed {arguments.draw}:", *draw(arguments.draw)[:COUNT])
         return 0
     chosen = arguments.names or sorted(path.name for path in HERE.glob("*.patch"))
+    if not arguments.names and len(chosen) < COUNT:
+        raise SystemExit(f"{len(chosen)} patches are here, and {COUNT} are asked for.")
     return run([Mutant.read(HERE / name) for name in chosen])
 
 
