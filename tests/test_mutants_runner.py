@@ -83,6 +83,26 @@ def test_code_that_cannot_be_imported_is_no_mutant(repository: Path) -> None:
     assert "1 error" in ran.stdout
 
 
+def test_a_fixture_that_breaks_is_no_failing_test(repository: Path) -> None:
+    fixture = "\n@pytest.fixture\ndef four():\n    assert add(2, 2) == 4\n    return 4\n\n@pytest.mark.rule"
+    tests = TESTS.replace("\n@pytest.mark.rule", fixture, 1).replace("test_add():", "test_add(four):")
+    (repository / "tests" / "test_sums.py").write_text(tests)
+    ran = mutate(repository, ADD.format(rule="1-1", code="a - b"))
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("SURVIVED  1-1     something  (1 deselected, 1 error")
+
+
+def test_new_files_are_copied_and_deleted_ones_are_not(repository: Path) -> None:
+    package = repository / "arithmetic"
+    (package / "deleted.py").touch()
+    subprocess.run(["git", "add", "."], cwd=repository, check=True)
+    (package / "deleted.py").unlink()
+    (package / "new.py").touch()
+    (package / "__init__.py").write_text("from arithmetic import new\n")
+    ran = mutate(repository, ADD.format(rule="1-1", code="a - b"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_tests_that_fail_on_unbroken_code_kill_nothing(repository: Path) -> None:
     tests = repository / "tests" / "test_sums.py"
     tests.write_text(TESTS.replace("add(2, 2) == 4", "add(2, 2) == 5"))
