@@ -62,8 +62,10 @@ __all__ = [
     "Resume",
     "Returned",
     "Revoked",
+    "Row",
     "Shape",
     "Source",
+    "Store",
     "Target",
     "Throttled",
     "Unreachable",
@@ -75,6 +77,7 @@ class Granted:
     """A partition is ours from now on."""
 
     grant: Grant
+    note: str = ""  # a sentence, when there is something to know about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,12 @@ class Source(Protocol):
     warnings: Sequence[str]  # after `open`: what works and may surprise
     requests: Mapping[tuple[str, str], int]  # calls made, by (operation, "ok" | "error" | "throttled")
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
-        """Learn what the mapping asks for, before `open`: records, seconds to wait for them, seconds of a function."""
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
+        """Learn what the mapping asks for, before `open`.
+
+        `mapping` is its identity, under which positions are kept; then records, seconds to wait for them, seconds of
+        a function.
+        """
 
     async def open(self) -> None:
         """Check that the source can be read, before anything is. Called once. Raises `SourceError`."""
@@ -126,7 +133,7 @@ class Source(Protocol):
         """
 
     async def read(self, grant: Grant, limit: int) -> Page:
-        """Up to `limit` records after the last page, in order. May wait, may return none.
+        """Up to `limit` records after the last page, in order. May wait unless `delivery.paced`, may return none.
 
         At most `delivery.readers` calls per grant run at once. Once `stop` was called none begins. A call that is
         cancelled lets the request under way end within 2 s and then returns what it brought, instead of raising;
@@ -231,6 +238,53 @@ class Destination(Protocol):
 
     async def close(self) -> None:
         """May be called twice, and without `open`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a store keeps of one partition of a mapping: who has it, and how far it has come."""
+
+    partition: Partition
+    safe: Position | None = None  # everything up to and including it is finished; None: nothing yet
+    above: tuple[Range, ...] = ()  # finished above `safe`, ascending
+    state: Mapping[str, Any] | None = None  # of an open tumbling window, as `Progress.state`
+    start: float | None = None  # while `safe` is None: read from this moment on (since the epoch); None: everything
+    finished: bool = False  # closed, and everything in it is finished
+    parents: tuple[Partition, ...] = ()  # that must be finished first
+    origin: str = ""  # which stream of its name: one that was deleted and made anew has another
+    owner: str = ""  # who took it last
+    tenure: int = 0  # how often it was taken; writes of an earlier tenure are refused
+    saved: float = 0.0  # when it was written last, seconds since the epoch
+
+
+class Store(Protocol):
+    """Where positions are kept, by mapping and partition. Writes are durable on return; errors are `PollersError`s."""
+
+    url: str  # for logs: "sqlite:///var/lib/pollers/state.db"
+
+    async def open(self) -> None:
+        """Make it ready for use. May be called again by each source that uses it. Raises `SourceError`."""
+
+    async def load(self, mapping: str) -> Sequence[Row]:
+        """Every row of a mapping, ordered by partition."""
+
+    async def create(self, mapping: str, rows: Sequence[Row]) -> None:
+        """Add rows, all or none; a partition that has one keeps it."""
+
+    async def take(self, mapping: str, partitions: Sequence[Partition], owner: str) -> Sequence[Row]:
+        """Own these from now on: returns their rows with the next tenure, in order; missing ones are left out."""
+
+    async def save(self, mapping: str, row: Row) -> None:
+        """Write `safe`, `above`, `state` and `finished` of a row that was taken with this tenure.
+
+        Raises `LostGrant` when somebody took it since, or when it is gone. Calls made at once share a transaction.
+        """
+
+    async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:
+        """Forget these rows."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let go. May be called twice, and without `open`."""
 
 
 class Observer(Protocol):

@@ -24,10 +24,12 @@ __all__ = [
     "LoopBlocked",
     "MappingStarted",
     "Meter",
+    "PartitionFinished",
     "PartitionGranted",
     "PartitionLost",
     "PollerCrashed",
     "RecordsDiscarded",
+    "RecordsMissed",
     "ReportUnusable",
     "SourceTroubled",
     "TargetUnavailable",
@@ -55,8 +57,28 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class PartitionGranted:
+    """A partition is ours from now on; `note` is a sentence, when there is something to know about it."""
+
     mapping: str
     partition: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFinished:
+    """A closed partition has been read to its end and everything in it is finished."""
+
+    mapping: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsMissed:
+    """Records were gone before they could be read. `detail` is a sentence that says where and, if known, how many."""
+
+    mapping: str
+    partition: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +207,8 @@ Event: TypeAlias = (
     MappingStarted
     | Warned
     | PartitionGranted
+    | PartitionFinished
+    | RecordsMissed
     | PartitionLost
     | InvocationFailed
     | InvocationLate
@@ -225,6 +249,7 @@ class Meter:
 
     __slots__ = (
         "batch_records",
+        "behind",
         "bisects",
         "concurrency_limit",
         "dead_lettered",
@@ -234,6 +259,7 @@ class Meter:
         "duration",
         "failed_records",
         "filtered",
+        "gaps",
         "inflight_bytes",
         "inflight_records",
         "invocations",
@@ -277,6 +303,8 @@ class Meter:
         self.inflight_bytes = 0
         self.concurrency_limit = 0  # invocations at once that the mapping may have now
         self.waiting = 0  # batches that could start if there were a permit: 0 or 1
+        self.gaps = 0  # times that records were gone before they could be read
+        self.behind: float | None = None  # seconds behind the newest record, of the partition that is furthest behind
         self.stalled = 0  # partitions that stopped reading because a lane does not get on
         self.draining = False
 

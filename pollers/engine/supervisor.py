@@ -190,7 +190,10 @@ async def _open_all(mappings: Sequence[Mapping]) -> None:
 
 async def _open(mapping: Mapping) -> None:
     function = mapping.target.function
-    mapping.source.fit(batch_size=mapping.policy.batch_size, window=mapping.policy.window, timeout=function.timeout)
+    policy = mapping.policy
+    mapping.source.fit(
+        mapping=mapping.identity, batch_size=policy.batch_size, window=policy.window, timeout=function.timeout
+    )
     await mapping.source.open()
     if mapping.destination is not None:
         await mapping.destination.open()

@@ -78,6 +78,7 @@ class Page:
     behind: float | None = None  # seconds behind the newest record; None where the source does not say
     pause: float = 0.0  # seconds before another read makes sense
     end: bool = False  # the partition is closed and this was its last page
+    gap: str = ""  # a sentence, when records before this page were gone before they could be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Delivery:
     spans: bool  # one batch may hold several partitions
     redelivers: bool  # the queue gives failed records again; otherwise the engine retries
     readers: int | None = 1  # reads at once; None: as many as permits and room need
+    paced: bool = False  # a read never waits for records: `Page.pause` says when the next one makes sense
     page: int = 1_000  # records that one read brings at most
     oversize: Literal["attempt", "discard", "drop"] = "drop"  # what becomes of a log's record that fits no event
     beat: float | None = None  # seconds between two `Source.keep`; None: nothing to keep
@@ -170,6 +172,7 @@ class Policy:
     retries: int | None = None  # MaximumRetryAttempts; None: until the record expires at the source
     max_age: float | None = None  # MaximumRecordAgeInSeconds; None: forever
     bisect: bool = False  # BisectBatchOnFunctionError
+    tumbling: float = 0.0  # seconds, TumblingWindowInSeconds; 0: none
     filters: RecordFilter | None = None
     destination: bool = False  # an on-failure destination is configured
     drop_undelivered: bool = False  # semantics 13-1: as AWS, when the destination refuses

@@ -36,6 +36,7 @@ COUNTERS: Final = (
     ("records_dropped_total", "dropped", "Records given up and kept nowhere."),
     ("records_returned_total", "returned", "Records given back to the source unstarted."),
     ("records_lapsed_total", "lapsed", "Records that stopped being ours while they were held."),
+    ("gaps_total", "gaps", "Times that records were gone before they could be read."),
 )
 BATCH_COUNTERS: Final = (
     ("retries_total", "retries", "Batches tried again."),
@@ -71,6 +72,7 @@ class MeterCollector(Collector):
         """Every family, with a series per mapping (and outcome) that exists."""
         meters = list(self._meters())
         yield from _counters(meters)
+        yield _behind(meters)
         yield _invocations(meters)
         yield _source_requests(meters)
         for name, attribute, text in GAUGES:
@@ -94,6 +96,15 @@ def _counters(meters: list[Meter]) -> Iterator[Metric]:
         for meter in meters:
             family.add_metric([meter.mapping], getattr(meter, attribute))
         yield family
+
+
+def _behind(meters: list[Meter]) -> Metric:
+    text = "How far the mapping's last partition is behind the newest record; 0 when it has caught up."
+    family = GaugeMetricFamily("pollers_behind_seconds", text, labels=["mapping"])
+    for meter in meters:
+        if meter.behind is not None:  # queues do not say
+            family.add_metric([meter.mapping], meter.behind)
+    return family
 
 
 def _invocations(meters: list[Meter]) -> Metric:

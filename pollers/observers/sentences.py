@@ -20,10 +20,12 @@ from pollers.telemetry import (
     LaneStalled,
     LoopBlocked,
     MappingStarted,
+    PartitionFinished,
     PartitionGranted,
     PartitionLost,
     PollerCrashed,
     RecordsDiscarded,
+    RecordsMissed,
     ReportUnusable,
     SourceTroubled,
     TargetUnavailable,
@@ -39,9 +41,9 @@ LONGEST = 300  # characters of what a function, a client or a server had to say
 UNLABELED = frozenset({"detail", "message", "since"})
 
 Lifecycle: TypeAlias = MappingStarted | Warned | Draining | Drained
-OfSource: TypeAlias = PartitionGranted | PartitionLost | LaneStalled | SourceTroubled
+OfSource: TypeAlias = PartitionGranted | PartitionFinished | PartitionLost | LaneStalled | SourceTroubled
 OfTarget: TypeAlias = InvocationFailed | InvocationLate | ReportUnusable | TargetUnavailable
-Fate: TypeAlias = RecordsDiscarded | DeliveryHeld
+Fate: TypeAlias = RecordsDiscarded | RecordsMissed | DeliveryHeld
 Fault: TypeAlias = PollerCrashed | LoopBlocked
 
 
@@ -58,11 +60,11 @@ def sentence(event: Event) -> Sentence:
     match event:
         case MappingStarted() | Warned() | Draining() | Drained():
             return _of_lifecycle(event)
-        case PartitionGranted() | PartitionLost() | LaneStalled() | SourceTroubled():
+        case PartitionGranted() | PartitionFinished() | PartitionLost() | LaneStalled() | SourceTroubled():
             return _of_source(event)
         case InvocationFailed() | InvocationLate() | ReportUnusable() | TargetUnavailable():
             return _of_target(event)
-        case RecordsDiscarded() | DeliveryHeld():
+        case RecordsDiscarded() | RecordsMissed() | DeliveryHeld():
             return _of_fate(event)
         case PollerCrashed() | LoopBlocked():
             return _of_fault(event)
@@ -98,8 +100,10 @@ def _of_lifecycle(event: Lifecycle) -> Sentence:
 
 def _of_source(event: OfSource) -> Sentence:
     match event:
-        case PartitionGranted(mapping, partition):
-            return Sentence(INFO, f"{mapping}: {partition} is ours")
+        case PartitionGranted(mapping, partition, note):
+            return Sentence(INFO, f"{mapping}: {partition} is ours" + (f": {_shortened(note)}" if note else ""))
+        case PartitionFinished(mapping, partition):
+            return Sentence(INFO, f"{mapping}: {partition} is closed, and everything in it is finished")
         case PartitionLost(mapping, partition, reason):
             return Sentence(INFO, f"{mapping}: {partition} is no longer ours: {_shortened(reason)}")
         case LaneStalled(mapping, partition, lane, reason):
@@ -135,6 +139,8 @@ def _of_fate(event: Fate) -> Sentence:
             fate = "dropped" if destination is None else f"kept at {destination}"
             level = ERROR if destination is None else WARNING
             return Sentence(level, f"{mapping}: {what}, {fate}: {condition} ({request_id})")
+        case RecordsMissed(mapping, partition, detail):
+            return Sentence(ERROR, f"{mapping}: records of {partition} are missing: {_shortened(detail)}")
         case DeliveryHeld(mapping, destination, reason, retry_in):
             what = f"{destination} does not take failed records, their lanes wait"
             return Sentence(ERROR, f"{mapping}: {what}: {_shortened(reason)}; again in {retry_in:.1f} s")

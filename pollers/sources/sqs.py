@@ -77,7 +77,7 @@ class SqsSource:
         self._generation = 0
         self._news: asyncio.Queue[Lapsed | None] = asyncio.Queue()
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         """Learn what the mapping asks for, before `open`: visibility depends on it (3.2-5)."""
         self._fit = (batch_size, window, timeout)
 

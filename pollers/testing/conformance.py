@@ -236,7 +236,7 @@ Settle: TypeAlias = Callable[[Grant, Page], Awaitable[None]]
 async def _reading(stage: Stage) -> AsyncIterator[tuple[Source, list[Grant]]]:
     """A source that is open and has granted what it grants at first; released and closed at the end."""
     source = stage.source()
-    source.fit(batch_size=10, window=0.0, timeout=3.0)
+    source.fit(mapping="mapping", batch_size=10, window=0.0, timeout=3.0)
     try:
         await source.open()
         async with _listening(source) as grants:

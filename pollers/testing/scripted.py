@@ -227,7 +227,7 @@ class ScriptedSource:
 
     # What an engine calls
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         self.fitted = {"batch_size": batch_size, "window": window, "timeout": timeout}
 
     async def open(self) -> None:

@@ -73,7 +73,7 @@ class Pages:
             lane="partition", slots=1, mixed=False, spans=False, redelivers=False, page=size, settle_every=1.0
         )
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         pass
 
     async def open(self) -> None:

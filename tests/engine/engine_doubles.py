@@ -81,7 +81,7 @@ class Edge:
         self.waiting.extend(records)
         self.more.set()
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         pass
 
     async def open(self) -> None:

@@ -95,7 +95,7 @@ class Stage:
         self, name: str = "orders", *, timeout: float = 3.0, window: float = 0.0, batch_size: int = 10, **options: Any
     ) -> AsyncIterator[Opened]:
         source = SqsSource(ARN + name, clients=self, clock=clock(), **options)  # type: ignore[arg-type]
-        source.fit(batch_size=batch_size, window=window, timeout=timeout)
+        source.fit(mapping="mapping", batch_size=batch_size, window=window, timeout=timeout)
         await source.open()
         changes = source.changes()
         granted = await anext(changes)

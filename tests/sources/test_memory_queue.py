@@ -440,7 +440,7 @@ def test_what_sqs_would_refuse_is_refused(make: Callable[[], object], reason: st
 @virtual_time
 async def test_a_window_that_needs_more_visibility_gets_it() -> None:
     source = MemoryQueueSource(filled(1))
-    source.fit(batch_size=100, window=20, timeout=15)
+    source.fit(mapping="mapping", batch_size=100, window=20, timeout=15)
     grant = await granted(source)
     await source.read(grant, 10)
     begun = now()
@@ -455,7 +455,7 @@ async def test_a_window_that_needs_more_visibility_gets_it() -> None:
 async def test_a_window_shows_the_missing_checksum_as_null() -> None:
     for window in (0, 1):
         source = MemoryQueueSource(filled(1))
-        source.fit(batch_size=10, window=window, timeout=3)
+        source.fit(mapping="mapping", batch_size=10, window=window, timeout=3)
         grant = await granted(source)
         page = await source.read(grant, 1)
         record = source.shape.event([(grant.partition, page.records)], None)["Records"][0]
@@ -464,7 +464,7 @@ async def test_a_window_shows_the_missing_checksum_as_null() -> None:
 
 def test_a_visibility_timeout_below_the_functions_is_a_warning() -> None:
     source = MemoryQueueSource(MemoryQueue())
-    source.fit(batch_size=10, window=0, timeout=31)
+    source.fit(mapping="mapping", batch_size=10, window=0, timeout=31)
     assert "30 s" in source.warnings[0]
 
 

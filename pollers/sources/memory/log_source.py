@@ -56,7 +56,7 @@ class MemoryLogSource:
         self._next: dict[Grant, int] = {}  # index of the record to read next, of each grant that is ours
         self._changes = Announcements()
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         """A log in memory is read alike, whatever the mapping asks for."""
 
     async def open(self) -> None:

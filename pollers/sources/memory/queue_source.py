@@ -40,7 +40,7 @@ class MemoryQueueSource:
         self._held: dict[str, tuple[Raw, Message]] = {}  # read and not settled, by receipt handle
         self._changes = Announcements()
 
-    def fit(self, *, batch_size: int, window: float, timeout: float) -> None:
+    def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
         """AWS: a window may need more visibility than the queue gives (3.2-5); it also shows in the event (2.1-4)."""
         if window > 0 and window + timeout > self.queue.visibility_timeout:
             self._visibility = window + timeout + 30.0
