@@ -68,6 +68,7 @@ __all__ = [
     "Store",
     "Target",
     "Throttled",
+    "Troubled",
     "Unreachable",
 ]
 
@@ -103,7 +104,16 @@ class Lapsed:
     records: Sequence[Raw]
 
 
-Change: TypeAlias = Granted | Revoked | Lost | Lapsed
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Something that the source does by itself failed and is tried again: only to be said."""
+
+    operation: str  # "discover"
+    reason: str
+    retry_in: float  # seconds
+
+
+Change: TypeAlias = Granted | Revoked | Lost | Lapsed | Troubled
 
 
 class Source(Protocol):

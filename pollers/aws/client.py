@@ -22,12 +22,13 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, InvalidEndpointConfigurationError
 
+from pollers.aws.answers import WireAnswers
 from pollers.aws.errors import FAILURES, CallFailed, Kind, check_answer, diagnose
 
 __all__ = ["Client", "Clients", "Purpose"]
 
-# Long polls; what is answered at once; what runs as long as a function does.
-Purpose: TypeAlias = Literal["poll", "call", "invoke"]
+# Long polls; reads of shards; what else is answered at once; what runs as long as a function does.
+Purpose: TypeAlias = Literal["poll", "read", "call", "invoke"]
 _Key: TypeAlias = tuple[str, str | None, Purpose]
 
 REFUSALS: Final = 3  # calls in a row whose credentials were refused, before the session is built anew
@@ -39,6 +40,11 @@ _CONFIGS: Final[dict[Purpose, dict[str, Any]]] = {
         "max_pool_connections": 10_000,  # an upper bound: as many are opened as polls wait
         "read_timeout": 30,  # seconds; more than the 20 of the longest poll
         "retries": {"mode": "standard", "total_max_attempts": 1},
+    },
+    "read": {
+        "max_pool_connections": 1_000,
+        "read_timeout": 15,
+        "retries": {"mode": "standard", "total_max_attempts": 1},  # the next read comes by itself, when its turn is
     },
     "call": {
         "max_pool_connections": 200,
@@ -169,6 +175,7 @@ class _Session:
         self.clients: dict[_Key, Any] = {}
         self.calls = 0  # under way
         self.refusals = 0  # in a row
+        session.register_component("response_parser_factory", WireAnswers())
         self._session = session
         self._stack = AsyncExitStack()
         self._creating = asyncio.Lock()  # a client takes 0.1 s to build: each is built once

@@ -31,7 +31,8 @@ _BY_KIND: Final = {
     Kind.DENIED: """
         AccessDenied AccessDeniedException AuthorizationError AuthorizationErrorException UnauthorizedOperation
         OptInRequired SubscriptionRequiredException KmsAccessDenied KmsDisabled KmsNotFound KmsInvalidState
-        KmsInvalidKeyUsage KmsOptInRequired
+        KmsInvalidKeyUsage KmsOptInRequired KMSAccessDeniedException KMSDisabledException KMSInvalidStateException
+        KMSNotFoundException KMSOptInRequired
     """,
     Kind.CREDENTIALS: """
         ExpiredToken ExpiredTokenException InvalidClientTokenId UnrecognizedClientException InvalidAccessKeyId
@@ -42,7 +43,7 @@ _BY_KIND: Final = {
     Kind.THROTTLED: """
         Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException
         TooManyRequestsException RequestLimitExceeded ProvisionedThroughputExceededException BandwidthLimitExceeded
-        LimitExceededException SlowDown KmsThrottled PriorRequestNotComplete
+        LimitExceededException SlowDown KmsThrottled KMSThrottlingException PriorRequestNotComplete
     """,
     Kind.FULL: "OverLimit",
     Kind.SKEWED: "RequestTimeTooSkewed RequestExpired RequestInTheFuture",
@@ -51,6 +52,7 @@ _BY_KIND: Final = {
         ValidationException InvalidAttributeName InvalidAttributeValue InvalidMessageContents UnsupportedOperation
         MissingParameter MissingRequiredParameterException InvalidAction UnknownOperationException InvalidRequest
         SerializationException ReceiptHandleIsInvalid MessageNotInflight MalformedInput BatchRequestTooLong
+        InvalidArgumentException ExpiredIteratorException TrimmedDataAccessException ExpiredNextTokenException
         BatchEntryIdsNotDistinct TooManyEntriesInBatchRequest EmptyBatchRequest InvalidBatchEntryId
     """,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from pollers.clock import Clock
@@ -15,16 +16,18 @@ from pollers.engine.settler import Settler
 from pollers.engine.tenure import Tenure
 from pollers.flow.counts import Counts
 from pollers.flow.records import Grant
-from pollers.spi import Granted, Lapsed, Lost, Revoked
+from pollers.spi import Granted, Lapsed, Lost, Revoked, Troubled
 from pollers.telemetry import (
     Drained,
     Draining,
     Event,
     LaneStalled,
     Meter,
+    PartitionFinished,
     PartitionGranted,
     PartitionLost,
     PollerCrashed,
+    SourceTroubled,
 )
 
 __all__ = ["Left", "Poller"]
@@ -132,8 +135,8 @@ class Poller:
     async def _follow(self, pump: Pump, tasks: asyncio.TaskGroup) -> None:
         async for change in self.mapping.source.changes():
             match change:
-                case Granted(grant):
-                    self._granted(pump, tasks, grant)
+                case Granted(grant, note):
+                    self._granted(pump, tasks, grant, note)
                 case Revoked(grant, deadline):
                     if (tenure := pump.tenures.get(grant)) is not None and not tenure.ending:
                         self._notice(PartitionLost(self.mapping.identity, str(grant.partition), "revoked"))
@@ -144,18 +147,27 @@ class Poller:
                     now = pump.now()
                     pump.flow.lapse(grant, records, now)
                     pump.turn(now)
+                case Troubled(operation, reason, retry_in):
+                    self._notice(SourceTroubled(self.mapping.identity, operation, reason, retry_in))
 
-    def _granted(self, pump: Pump, tasks: asyncio.TaskGroup, grant: Grant) -> None:
+    def _granted(self, pump: Pump, tasks: asyncio.TaskGroup, grant: Grant, note: str) -> None:
         if self._draining.is_set():
             return  # never read, so there is nothing to hand back; `close` gives it up
         source = self.mapping.source
-        settler = Settler(source, pump.flow, grant, pump.troubled, lambda grant: self._lost(pump, grant))
+        settler = Settler(
+            source,
+            pump.flow,
+            grant,
+            tasks,
+            troubled=pump.troubled,
+            lost=partial(self._lost, pump),
+            finished=partial(self._finished, pump),
+        )
         tenure = Tenure(grant, settler)
-        tenure.add(tasks.create_task(settler.run()))
         if source.delivery.beat is not None:
             tenure.add(tasks.create_task(self._keep(pump, grant, source.delivery.beat)))
         pump.begin(tenure)
-        self._notice(PartitionGranted(self.mapping.identity, str(grant.partition)))
+        self._notice(PartitionGranted(self.mapping.identity, str(grant.partition), note))
 
     async def _keep(self, pump: Pump, grant: Grant, beat: float) -> None:
         """The heartbeat, in a task of its own: no traffic can postpone it."""
@@ -175,6 +187,18 @@ class Poller:
             self._notice(PartitionLost(self.mapping.identity, str(grant.partition), "lost"))
             pump.forget(tenure)
             tenure.idle.set()
+
+    async def _finished(self, pump: Pump, grant: Grant) -> None:
+        """A closed partition is done with, and its end is known to the source."""
+        tenure = pump.tenures.get(grant)
+        if tenure is None or tenure.ending:
+            return
+        self._notice(PartitionFinished(self.mapping.identity, str(grant.partition)))
+        pump.forget(tenure)
+        try:
+            await self.mapping.source.release(grant)
+        except Exception as error:  # it is finished all the same
+            pump.troubled("release", error, 0.0)
 
     async def _end(self, pump: Pump, tenure: Tenure, deadline: float) -> Left:
         """Give a grant up in order: start nothing, let what runs end, settle, release."""
@@ -268,6 +292,8 @@ class Poller:
         meter.requests = dict(self.mapping.source.requests)
         meter.stalled = len(self._stalls)
         if pump is not None:
+            behind = [tenure.behind for tenure in pump.tenures.values() if tenure.behind is not None]
+            meter.behind = max(behind, default=None)
             meter.count(self._before.plus(pump.flow.counts))
             meter.inflight_records = pump.flow.total.held
             meter.inflight_bytes = pump.flow.total.nbytes

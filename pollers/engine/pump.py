@@ -17,11 +17,12 @@ from pollers.engine.deadlines import Deadlines
 from pollers.engine.deliveries import deliver, delivered
 from pollers.engine.governor import Share
 from pollers.engine.mapping import Mapping
+from pollers.engine.rounds import Rounds
 from pollers.engine.tenure import Tenure
 from pollers.flow.batches import Batch, Discard
 from pollers.flow.flow import Flow
 from pollers.flow.records import Grant, Instant, Page
-from pollers.telemetry import Event, Meter, SourceTroubled
+from pollers.telemetry import Event, Meter, RecordsMissed, SourceTroubled
 
 __all__ = ["Pump"]
 
@@ -64,6 +65,8 @@ class Pump:
         self._settle_timer: asyncio.TimerHandle | None = None
         self._wake: asyncio.Handle | None = None
         self._waiting: list[tuple[Tenure, asyncio.Future[None]]] = []  # readers, for room or a permit
+        self._rounds = Rounds(tasks, self._read_round)  # of a paced source, in place of readers
+        self._thirsty: list[Tenure] = []  # of a paced source: not read for want of bytes
         self._gave_way = self._loop.time()
         self._pressed = False  # the byte budget is spent
         self._ending: dict[Tenure, None] = {}
@@ -78,6 +81,7 @@ class Pump:
 
     def close(self) -> None:
         """Forget every timer."""
+        self._rounds.close()
         for handle in (self._timer, self._settle_timer, self._wake):
             if handle is not None:
                 handle.cancel()
@@ -100,6 +104,10 @@ class Pump:
             self._share.rest()
         if self._waiting:
             self._let_read(now)
+        if flow.fed:
+            self._feed()
+        if self._thirsty and self._share.may_hold():
+            self._quench()
         for tenure in self._ending:
             tenure.look(flow)
         self._set_timer(now)
@@ -127,7 +135,10 @@ class Pump:
         """A grant is ours: its reading begins."""
         self.tenures[tenure.grant] = tenure
         self.flow.grant(tenure.grant, self.now())
-        tenure.add(self._tasks.create_task(self.read(tenure)))
+        if self._delivery.paced:
+            self._rounds.add(tenure)
+        else:
+            tenure.add(self._tasks.create_task(self.read(tenure)))
 
     def end(self, tenure: Tenure) -> None:
         """Read no more of it and start nothing more; `tenure.idle` tells when nothing is under way."""
@@ -205,6 +216,7 @@ class Pump:
             while limit := await self._may_read(tenure):
                 page = await self._read_page(tenure, task, limit)
                 if page is None:
+                    await tenure.pause(tenure.pause_after)
                     continue
                 await self._accept(tenure, page)
                 now = self.now()
@@ -222,6 +234,51 @@ class Pump:
             tenure.readers -= 1
             if tenure.ending:
                 tenure.look(self.flow)
+
+    async def _read_round(self, tenure: Tenure, task: asyncio.Task[None]) -> float | None:
+        """Read a paced grant once; in how many seconds again, or None when something else must happen first."""
+        limit = self._limit(tenure, self._loop.time())
+        if not limit:
+            self._starve(tenure)
+            return None
+        tenure.readers += 1
+        try:
+            page = await self._read_page(tenure, task, limit)
+            if page is None:
+                return tenure.pause_after
+            await self._accept(tenure, page)
+            self.turn(self.now())
+        finally:
+            tenure.readers -= 1
+            if tenure.ending:
+                tenure.look(self.flow)
+        return None if page.end else page.pause
+
+    def _starve(self, tenure: Tenure) -> None:
+        """It is read no more until it has room, or until there are bytes: whoever makes them brings it back."""
+        if self._share.fits():
+            tenure.starved = True
+            self.flow.starve(tenure.grant)
+        else:
+            self._share.may_hold()  # stands in line for bytes
+            self._thirsty.append(tenure)
+
+    def _feed(self) -> None:
+        """Read those again of which something has finished."""
+        fed = self.flow.fed[:]
+        self.flow.fed.clear()
+        for grant in fed:
+            tenure = self.tenures.get(grant)
+            if tenure is not None and tenure.starved:
+                tenure.starved = False
+                self._rounds.add(tenure)
+
+    def _quench(self) -> None:
+        """Read those again that waited for bytes."""
+        thirsty, self._thirsty = self._thirsty, []
+        for tenure in thirsty:
+            if not tenure.ending:
+                self._rounds.add(tenure)
 
     async def _may_read(self, tenure: Tenure) -> int:
         """Wait until there is room, bytes and, for what a queue would redeliver, a permit; 0 when it ends."""
@@ -246,9 +303,9 @@ class Pump:
                 return 0
             permits = self._share.free(monotonic) * self._mapping.policy.batch_size
             return min(room, permits, self._delivery.page)
-        if room < self._delivery.page and (self.flow.startable or len(self.calls)):
+        if room < self._delivery.page and self.flow.busy(tenure.grant):
             return 0  # a whole page will fit soon: small reads cost as much as large ones
-        return min(room, self._delivery.page) if self._share.may_hold() else 0
+        return room if self._share.may_hold() else 0
 
     def _let_read(self, now: Instant) -> None:
         waiting, self._waiting = self._waiting, []
@@ -261,11 +318,15 @@ class Pump:
                 self._waiting.append((tenure, future))
 
     async def _read_page(self, tenure: Tenure, task: asyncio.Task[None], limit: int) -> Page | None:
-        """What one read brings; None after an error, which is waited out, or when the read was called off."""
+        """What one read brings; None after an error, or when the read was called off.
+
+        `tenure.pause_after` then holds the seconds before another makes sense.
+        """
         page: Page | None = None
         failed: Exception | None = None
         tenure.reads[task] = None
         tenure.asked += limit
+        tenure.pause_after = 0.0
         self._share.begin_read()
         if self._share.stands_in_line and not self.flow.startable:
             self._share.rest()
@@ -277,7 +338,7 @@ class Pump:
         except Exception as error:  # whatever the source raises is its trouble: read again, more slowly
             failed = error
         else:
-            tenure.failures = 0
+            self._noted(tenure, page)
         finally:
             self._share.end_read()
             tenure.asked -= limit
@@ -287,14 +348,23 @@ class Pump:
                 raise asyncio.CancelledError  # the source kept to itself what was meant for the whole reader
             task.uncancel()  # the read was called off, not its reader: what it brought must be given back
         if failed is not None:
-            await self._read_failed(tenure, failed)
+            self._read_failed(tenure, failed)
         return page
 
-    async def _read_failed(self, tenure: Tenure, error: Exception) -> None:
+    def _noted(self, tenure: Tenure, page: Page) -> None:
+        """What a read says besides its records."""
+        tenure.failures = 0
+        if page.behind is not None:
+            tenure.behind = page.behind
+        if page.gap:
+            self._meter.gaps += 1
+            self._notice(RecordsMissed(self._mapping.identity, str(tenure.grant.partition), page.gap))
+
+    def _read_failed(self, tenure: Tenure, error: Exception) -> None:
         tenure.failures += 1
         delay = min(READ_FIRST * 2.0 ** min(tenure.failures - 1, 30), READ_CAP) * (0.75 + 0.25 * self._clock.chance())
         self.troubled("read", error, delay)
-        await tenure.pause(delay)
+        tenure.pause_after = delay
 
     async def _accept(self, tenure: Tenure, page: Page) -> None:
         """Hand a page to the flow; in slices where filters look at every record, so that the loop is not blocked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pollers.errors import LostGrant
 from pollers.flow.flow import Flow
@@ -16,49 +16,62 @@ FIRST, CAP = 0.2, 10.0  # seconds between settles that raise
 
 
 class Settler:
-    """The settling of one grant."""
+    """The settling of one grant. It has a task only while there is something to settle: most grants are quiet."""
+
+    __slots__ = ("_finished", "_flow", "_grant", "_lost", "_source", "_task", "_tasks", "_troubled")
 
     def __init__(
         self,
         source: Source,
         flow: Flow,
         grant: Grant,
+        tasks: asyncio.TaskGroup,
+        *,
         troubled: Callable[[str, Exception, float], None],
         lost: Callable[[Grant], None],
+        finished: Callable[[Grant], Awaitable[None]],
     ) -> None:
         self._source = source
         self._flow = flow
         self._grant = grant
+        self._tasks = tasks
         self._troubled = troubled
         self._lost = lost
-        self._more = asyncio.Event()
-        self._clean = asyncio.Event()
+        self._finished = finished
+        self._task: asyncio.Task[None] | None = None
 
     def kick(self) -> None:
         """There may be something to settle."""
-        self._clean.clear()
-        self._more.set()
+        if self._task is None:
+            self._task = self._tasks.create_task(self._run())
 
     async def flush(self) -> None:
-        """Wait until everything is settled. Only while `run` runs."""
-        self.kick()
-        await self._clean.wait()
+        """Wait until everything is settled."""
+        while self._flow.moved(self._grant):
+            self.kick()
+            if self._task is not None:
+                await asyncio.wait((self._task,))
 
-    async def run(self) -> None:
-        """Settle whatever comes, until cancelled or until the grant is lost."""
+    def cancel(self) -> None:
+        """Settle nothing more. The task that says so may be the one that settled the last of it."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._settle()
+        finally:
+            self._task = None
+
+    async def _settle(self) -> None:
+        """Settle until nothing is left, or until the grant is lost or over."""
         tries = 0
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            if self._grant not in self._flow.changed():
-                self._clean.set()
-                continue
+        while self._flow.moved(self._grant):
             try:
                 progress = self._flow.progress(self._grant)
                 await self._source.settle(self._grant, progress)
             except LostGrant:
                 self._lost(self._grant)
-                self._clean.set()
                 return
             except Exception as error:  # whatever the source raises: the same progress is settled again
                 tries += 1
@@ -68,4 +81,6 @@ class Settler:
             else:
                 tries = 0
                 self._flow.settled(self._grant, progress)
-            self._more.set()  # what came meanwhile, at once
+                if progress.finished:
+                    await self._finished(self._grant)
+                    return

@@ -12,24 +12,44 @@ __all__ = ["Tenure"]
 
 
 class Tenure:
-    """What the engine keeps of one grant."""
+    """What the engine keeps of one grant. There may be ten thousand: what most never need is made when it is."""
+
+    __slots__ = ("_idle", "_over", "_tasks", "_waits", "asked", "behind", "ending", "failures", "grant", "pause_after",
+                 "readers", "reads", "settler", "starved")  # fmt: skip
 
     def __init__(self, grant: Grant, settler: Settler) -> None:
         self.grant = grant
         self.settler = settler
-        self.readers = 0  # reader tasks
+        self.readers = 0  # reader tasks; of a paced source, reads under way
         self.asked = 0  # records asked for by reads under way
         self.failures = 0  # reads in a row that raised
+        self.pause_after = 0.0  # seconds that the last read asked for before the next
+        self.behind: float | None = None  # seconds behind the newest record, by the last read that said so
+        self.starved = False  # of a paced source: it is not read because it has no room
         self.reads: dict[asyncio.Task[None], None] = {}  # readers that are inside `Source.read`
-        self._waits: set[asyncio.Future[None]] = set()  # readers that wait for room, a permit or a pause
         self.ending = False
-        self.idle = asyncio.Event()  # while ending: nothing of it is read, invoked or delivered any more
-        self.over = asyncio.Event()  # it has been settled and released, as far as that was possible
-        self._tasks: list[asyncio.Task[None]] = []
+        self._waits: set[asyncio.Future[None]] | None = None  # readers that wait for room, a permit or a pause
+        self._tasks: list[asyncio.Task[None]] | None = None
+        self._idle: asyncio.Event | None = None
+        self._over: asyncio.Event | None = None
+
+    @property
+    def idle(self) -> asyncio.Event:
+        """While ending: nothing of it is read, invoked or delivered any more."""
+        if self._idle is None:
+            self._idle = asyncio.Event()
+        return self._idle
+
+    @property
+    def over(self) -> asyncio.Event:
+        """It has been settled and released, as far as that was possible."""
+        if self._over is None:
+            self._over = asyncio.Event()
+        return self._over
 
     def add(self, task: asyncio.Task[None]) -> None:
         """A task that ends with the tenure."""
-        self._tasks = [one for one in self._tasks if not one.done()]
+        self._tasks = [one for one in self._tasks or () if not one.done()]
         self._tasks.append(task)
 
     async def pause(self, seconds: float) -> None:
@@ -46,6 +66,8 @@ class Tenure:
         """Until `future` is done, or until the tenure ends."""
         if self.ending:
             return
+        if self._waits is None:
+            self._waits = set()
         self._waits.add(future)
         try:
             await future
@@ -55,7 +77,7 @@ class Tenure:
     def stop_reading(self) -> None:
         """No new read; those under way are called off, and hand back what they brought."""
         self.ending = True
-        for future in self._waits:
+        for future in self._waits or ():
             _resolve(future)
         for task in list(self.reads):
             task.cancel()
@@ -67,7 +89,8 @@ class Tenure:
 
     def cancel(self) -> None:
         """End what is left of it."""
-        for task in self._tasks:
+        self.settler.cancel()
+        for task in self._tasks or ():
             task.cancel()
 
 

@@ -31,6 +31,7 @@ class Claims:
         self.counts = Counts()
         self.pressed = False  # the byte budget is spent: batches close with what there is
         self.moved: dict[Grant, Hold] = {}  # whose progress may be ahead of what was settled
+        self.fed: list[Grant] = []  # starved partitions of which something has finished
 
     # Opening
 
@@ -172,6 +173,9 @@ class Claims:
         if not hold.gone:
             hold.ledger.finish(piece.records, piece.ordinals)
             self.moved[hold.grant] = hold
+            if hold.starved:
+                hold.starved = False
+                self.fed.append(hold.grant)
 
     def leave(self, claim: Claim, batch: Batch, now: Instant) -> None:
         """A queue's records that cannot be invoked are the queue's again, and what waits behind them goes back."""

@@ -154,6 +154,21 @@ class Flow:
         hold = self._holds.get(grant)
         return 0 if hold is None else hold.room()
 
+    def busy(self, grant: Grant) -> bool:
+        """Whether something of it is being invoked, or could be, given a permit: it will have more room soon."""
+        hold = self._holds.get(grant)
+        return hold is not None and hold.busy()
+
+    def starve(self, grant: Grant) -> None:
+        """It is not read for want of room: name it in `fed` when something of it has finished."""
+        if (hold := self._holds.get(grant)) is not None:
+            hold.starved = True
+
+    @property
+    def fed(self) -> list[Grant]:
+        """Starved grants of which something has finished since; whoever looks empties it."""
+        return self._claims.fed
+
     # Answers
 
     def answer(self, batch: Batch, outcome: Outcome, now: Instant, chance: float) -> Reading | None:
@@ -183,6 +198,11 @@ class Flow:
         for grant in [grant for grant, hold in moved.items() if not hold.ledger.moved()]:
             del moved[grant]
         return list(moved)
+
+    def moved(self, grant: Grant) -> bool:
+        """Whether its progress is ahead of what was settled last."""
+        hold = self._holds.get(grant)
+        return hold is not None and hold.ledger.moved()
 
     def progress(self, grant: Grant) -> Progress:
         """The progress to settle now. A look: tell `settled` once it is durable."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
-from pollers.flow.batches import Part
+from pollers.flow.batches import Part, State
 from pollers.flow.ledger import Ledger
 from pollers.flow.limits import ENVELOPE, event_bytes, fitting
 from pollers.flow.records import Delivery, Grant, Page, Policy, Raw, Shape
@@ -213,7 +213,7 @@ class Pool:
 class Hold:
     """All that the flow keeps of one grant."""
 
-    __slots__ = ("claims", "due", "gone", "grant", "lanes", "ledger", "limit", "pool", "resumed", "revoked")
+    __slots__ = ("claims", "due", "gone", "grant", "lanes", "ledger", "limit", "pool", "resumed", "revoked", "starved")
 
     def __init__(self, grant: Grant, ledger: Ledger, pool: Pool | None, limit: int) -> None:
         self.grant = grant
@@ -226,6 +226,7 @@ class Hold:
         self.due: float | None = None  # monotonic: the timer that looks for records that waited too long
         self.revoked = False  # nothing starts any more
         self.gone = False  # nothing counts any more
+        self.starved = False  # it is not read for want of room
 
     def lane(self, key: LaneKey | None, *, ordered: bool) -> Lane:
         """The lane of a key; made when the key is first seen, forgotten when it is idle."""
@@ -234,6 +235,12 @@ class Hold:
             pool = Pool() if self.pool is None else self.pool
             lane = self.lanes[key] = Lane(self, pool, key, ordered=ordered)
         return lane
+
+    def busy(self) -> bool:
+        """Whether something of it runs, or waits for nothing but a permit."""
+        if any(claim.state in (State.READY, State.RUNNING) for claim in self.claims):
+            return True
+        return any(lane.pool.queued for lane in self.lanes.values())
 
     def room(self) -> int:
         """How many more records may be read into it."""

@@ -29,6 +29,7 @@ class KinesisShape:
         self._region = region
         self._role = role  # the event's invokeIdentityArn
         self._frame = _FRAME + len(arn) + len(region) + len(role)
+        self.frame = self._frame + 64  # of a record beyond the wire's, which has the sequence number only once
 
     def position(self, raw: Raw) -> Position:
         """The sequence number. Aggregated records stay whole, so there is nothing below it."""

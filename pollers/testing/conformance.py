@@ -273,7 +273,7 @@ async def _listening(source: Source) -> AsyncIterator[list[Grant]]:
 
 
 def _note(change: Change, grants: list[Grant]) -> None:
-    _must(isinstance(change, Granted), f"Nobody else wants the partitions; {change} came.")
+    assert isinstance(change, Granted), f"Nobody else wants the partitions; {change} came."
     grants.append(change.grant)
 
 

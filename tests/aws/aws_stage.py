@@ -33,6 +33,9 @@ class FakeSession:
         self._sessions = sessions
         self._number = number
 
+    def register_component(self, name: str, component: Any) -> None:
+        assert name == "response_parser_factory"
+
     @asynccontextmanager
     async def create_client(self, service: str, region_name: str | None, config: Any) -> AsyncIterator[FakeClient]:
         self._sessions.built.append((self._number, service, region_name, config))

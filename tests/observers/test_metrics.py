@@ -29,6 +29,8 @@ PUBLISHED = {
     "pollers_records_dropped_total": ("counter", {"mapping", "source"}),
     "pollers_records_returned_total": ("counter", {"mapping", "source"}),
     "pollers_records_lapsed_total": ("counter", {"mapping", "source"}),
+    "pollers_gaps_total": ("counter", {"mapping", "source"}),
+    "pollers_behind_seconds": ("gauge", {"mapping"}),
     "pollers_retries_total": ("counter", {"mapping"}),
     "pollers_bisects_total": ("counter", {"mapping"}),
     "pollers_dead_letters_total": ("counter", {"mapping"}),
@@ -53,6 +55,7 @@ def meter() -> Meter:
     for number, name in enumerate(name for name in Meter.__slots__ if type(getattr(meter, name)) is int):
         setattr(meter, name, 100 + number)
     meter.draining = True
+    meter.behind = 7.5
     meter.invocations["partial"] = 3
     meter.requests = {("read", "ok"): 5, ("settle", "error"): 1}
     for seconds in (0.005, 0.2, 1_000.0):
