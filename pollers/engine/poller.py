@@ -12,7 +12,7 @@ from pollers.engine.deadlines import Deadlines
 from pollers.engine.governor import Governor
 from pollers.engine.mapping import Mapping
 from pollers.engine.pump import Pump
-from pollers.engine.settler import Settler
+from pollers.engine.settler import Consequences, Settler
 from pollers.engine.tenure import Tenure
 from pollers.flow.counts import Counts
 from pollers.flow.records import Grant
@@ -110,8 +110,10 @@ class Poller:
             async with asyncio.TaskGroup() as tasks:
                 pump = Pump(mapping, tasks, share, self._deadlines, self._clock, self._meter, self._notice)
                 self._pump = pump
-                tasks.create_task(self._follow(pump, tasks))
+                tell = Consequences(pump.troubled, partial(self._lost, pump), partial(self._finished, pump))
+                tasks.create_task(self._follow(pump, tasks, tell))
                 await self._over.wait()
+                pump.close()
                 raise _Over
         except* _Over:
             pass
@@ -132,11 +134,11 @@ class Poller:
 
     # Grants
 
-    async def _follow(self, pump: Pump, tasks: asyncio.TaskGroup) -> None:
+    async def _follow(self, pump: Pump, tasks: asyncio.TaskGroup, tell: Consequences) -> None:
         async for change in self.mapping.source.changes():
             match change:
-                case Granted(grant, note):
-                    self._granted(pump, tasks, grant, note)
+                case Granted():
+                    self._granted(pump, tasks, tell, change)
                 case Revoked(grant, deadline):
                     if (tenure := pump.tenures.get(grant)) is not None and not tenure.ending:
                         self._notice(PartitionLost(self.mapping.identity, str(grant.partition), "revoked"))
@@ -150,24 +152,15 @@ class Poller:
                 case Troubled(operation, reason, retry_in):
                     self._notice(SourceTroubled(self.mapping.identity, operation, reason, retry_in))
 
-    def _granted(self, pump: Pump, tasks: asyncio.TaskGroup, grant: Grant, note: str) -> None:
+    def _granted(self, pump: Pump, tasks: asyncio.TaskGroup, tell: Consequences, change: Granted) -> None:
         if self._draining.is_set():
             return  # never read, so there is nothing to hand back; `close` gives it up
-        source = self.mapping.source
-        settler = Settler(
-            source,
-            pump.flow,
-            grant,
-            tasks,
-            troubled=pump.troubled,
-            lost=partial(self._lost, pump),
-            finished=partial(self._finished, pump),
-        )
-        tenure = Tenure(grant, settler)
+        source, grant = self.mapping.source, change.grant
+        tenure = Tenure(grant, Settler(source, pump.flow, grant, tasks, tell))
         if source.delivery.beat is not None:
             tenure.add(tasks.create_task(self._keep(pump, grant, source.delivery.beat)))
         pump.begin(tenure)
-        self._notice(PartitionGranted(self.mapping.identity, str(grant.partition), note))
+        self._notice(PartitionGranted(self.mapping.identity, str(grant.partition), change.note))
 
     async def _keep(self, pump: Pump, grant: Grant, beat: float) -> None:
         """The heartbeat, in a task of its own: no traffic can postpone it."""

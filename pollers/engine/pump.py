@@ -324,8 +324,7 @@ class Pump:
         """
         page: Page | None = None
         failed: Exception | None = None
-        tenure.reads[task] = None
-        tenure.asked += limit
+        tenure.begin_read(task, limit)
         tenure.pause_after = 0.0
         self._share.begin_read()
         if self._share.stands_in_line and not self.flow.startable:
@@ -341,8 +340,7 @@ class Pump:
             self._noted(tenure, page)
         finally:
             self._share.end_read()
-            tenure.asked -= limit
-            del tenure.reads[task]
+            tenure.end_read(task, limit)
         if task.cancelling():
             if not tenure.ending:
                 raise asyncio.CancelledError  # the source kept to itself what was meant for the whole reader

@@ -32,6 +32,7 @@ class Rounds:
         self._numbers = count()  # first come, first served among equals
         self._timer: asyncio.TimerHandle | None = None
         self._workers = 0
+        self._closed = False
 
     def add(self, tenure: Tenure, pause: float = 0.0) -> None:
         """Read it in `pause` seconds, and then as often as `read` says. It must not stand in line already."""
@@ -40,6 +41,7 @@ class Rounds:
 
     def close(self) -> None:
         """Begin no more reads."""
+        self._closed = True
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -47,7 +49,7 @@ class Rounds:
 
     def _look(self) -> None:
         """See to it that somebody reads what is due, and that somebody looks when the next will be."""
-        if not self._heap or self._workers >= WORKERS:
+        if self._closed or not self._heap or self._workers >= WORKERS:
             return  # a worker that ends looks again
         due = self._heap[0][0]
         if due <= self._loop.time():
@@ -69,7 +71,7 @@ class Rounds:
             while (tenure := self._next()) is not None:
                 self._look()
                 pause = await self._read(tenure, task)
-                if pause is not None and not tenure.ending:
+                if pause is not None and not tenure.ending and not self._closed:
                     heappush(self._heap, (self._loop.time() + pause, next(self._numbers), tenure))
         finally:
             self._workers -= 1

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pollers.errors import LostGrant
 from pollers.flow.flow import Flow
 from pollers.flow.records import Grant
 from pollers.spi import Source
 
-__all__ = ["Settler"]
+__all__ = ["Consequences", "Settler"]
 
 FIRST, CAP = 0.2, 10.0  # seconds between settles that raise
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """Whom a settler tells what came of it; one for all grants of a run."""
+
+    troubled: Callable[[str, Exception, float], None]  # operation, error, seconds until it is tried again
+    lost: Callable[[Grant], None]
+    finished: Callable[[Grant], Awaitable[None]]
 
 
 class Settler:
     """The settling of one grant. It has a task only while there is something to settle: most grants are quiet."""
 
-    __slots__ = ("_finished", "_flow", "_grant", "_lost", "_source", "_task", "_tasks", "_troubled")
+    __slots__ = ("_flow", "_grant", "_source", "_task", "_tasks", "_tell")
 
-    def __init__(
-        self,
-        source: Source,
-        flow: Flow,
-        grant: Grant,
-        tasks: asyncio.TaskGroup,
-        *,
-        troubled: Callable[[str, Exception, float], None],
-        lost: Callable[[Grant], None],
-        finished: Callable[[Grant], Awaitable[None]],
-    ) -> None:
+    def __init__(self, source: Source, flow: Flow, grant: Grant, tasks: asyncio.TaskGroup, tell: Consequences) -> None:
         self._source = source
         self._flow = flow
         self._grant = grant
         self._tasks = tasks
-        self._troubled = troubled
-        self._lost = lost
-        self._finished = finished
+        self._tell = tell
         self._task: asyncio.Task[None] | None = None
 
     def kick(self) -> None:
@@ -71,16 +69,16 @@ class Settler:
                 progress = self._flow.progress(self._grant)
                 await self._source.settle(self._grant, progress)
             except LostGrant:
-                self._lost(self._grant)
+                self._tell.lost(self._grant)
                 return
             except Exception as error:  # whatever the source raises: the same progress is settled again
                 tries += 1
                 delay = min(FIRST * 2.0 ** min(tries - 1, 30), CAP)
-                self._troubled("settle", error, delay)
+                self._tell.troubled("settle", error, delay)
                 await asyncio.sleep(delay)
             else:
                 tries = 0
                 self._flow.settled(self._grant, progress)
                 if progress.finished:
-                    await self._finished(self._grant)
+                    await self._tell.finished(self._grant)
                     return

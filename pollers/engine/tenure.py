@@ -26,7 +26,7 @@ class Tenure:
         self.pause_after = 0.0  # seconds that the last read asked for before the next
         self.behind: float | None = None  # seconds behind the newest record, by the last read that said so
         self.starved = False  # of a paced source: it is not read because it has no room
-        self.reads: dict[asyncio.Task[None], None] = {}  # readers that are inside `Source.read`
+        self.reads: set[asyncio.Task[None]] | None = None  # readers that are inside `Source.read`
         self.ending = False
         self._waits: set[asyncio.Future[None]] | None = None  # readers that wait for room, a permit or a pause
         self._tasks: list[asyncio.Task[None]] | None = None
@@ -51,6 +51,21 @@ class Tenure:
         """A task that ends with the tenure."""
         self._tasks = [one for one in self._tasks or () if not one.done()]
         self._tasks.append(task)
+
+    def begin_read(self, task: asyncio.Task[None], limit: int) -> None:
+        """A reader is inside `Source.read` from now on."""
+        if self.reads is None:
+            self.reads = set()
+        self.reads.add(task)
+        self.asked += limit
+
+    def end_read(self, task: asyncio.Task[None], limit: int) -> None:
+        """It is outside again."""
+        self.asked -= limit
+        if self.reads is not None:
+            self.reads.discard(task)
+            if not self.reads:
+                self.reads = None
 
     async def pause(self, seconds: float) -> None:
         """Sleep, or until the tenure ends."""
@@ -79,7 +94,7 @@ class Tenure:
         self.ending = True
         for future in self._waits or ():
             _resolve(future)
-        for task in list(self.reads):
+        for task in list(self.reads or ()):
             task.cancel()
 
     def look(self, flow: Flow) -> None:

@@ -46,6 +46,10 @@ class Lineage:
     def __len__(self) -> int:
         return len(self._parents)
 
+    def newest(self) -> Partition | None:
+        """The greatest shard id; None where nothing is known."""
+        return max(self._parents, default=None)
+
     # What is known
 
     def add(self, partition: Partition, parents: tuple[Partition, ...], *, finished: bool = False) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import importlib
 
-BENCHMARKS = ("engine_floor", "sqs_noop")
+BENCHMARKS = ("engine_floor", "sqs_noop", "kinesis_noop", "kinesis_lanes", "ddb_noop", "scale_shards")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 import threading
+from collections.abc import Mapping
 from uuid import UUID
 
 BODY = "x" * 256
@@ -51,7 +52,8 @@ ANSWERS = {
 
 
 class Stub(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, answers: Mapping[bytes, bytes]) -> None:
+        self._answers = answers
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,12 +68,13 @@ class Stub(asyncio.Protocol):
                 return
             target = self._buffer[:end].split(b"arget: ", 1)[1].split(b"\r\n", 1)[0]
             self._buffer = self._buffer[end + 4 + length :]
-            self._transport.write(ANSWERS[target])  # type: ignore[attr-defined]
+            self._transport.write(self._answers[target])  # type: ignore[attr-defined]
 
 
-async def main() -> None:
+async def serve(answers: Mapping[bytes, bytes]) -> None:
+    """Answer each call by its target, until standard input ends."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Stub, "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Stub(answers), "127.0.0.1", 0)
     ended = asyncio.Event()
 
     def until_parent_ends() -> None:
@@ -87,6 +90,6 @@ if __name__ == "__main__":
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main())
+        asyncio.run(serve(ANSWERS))
     else:
-        uvloop.run(main())
+        uvloop.run(serve(ANSWERS))

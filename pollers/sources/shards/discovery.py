@@ -50,18 +50,17 @@ class Discovery:
         """Learn what the store and the stream have. Raises `CallFailed` and what the store raises."""
         self._lineage = Lineage()
         self._childless.clear()
-        positions = self._positions
-        await positions.load()
-        positions.check_origin(self._stream.arn, origin)
+        rows: Sequence[Row] = await self._positions.load()
+        self._positions.check_origin(self._stream.arn, origin)
         listed = await self._stream.shards()
-        if not positions.rows:
-            await self._first(origin, listed)
-        for row in positions.rows.values():
+        if not rows:
+            rows = await self._first(origin, listed)
+        for row in rows:
             self._lineage.add(row.partition, row.parents, finished=row.finished)
         await self._learn(listed)
         self._listed()
 
-    async def _first(self, origin: str, listed: Sequence[Shard]) -> None:
+    async def _first(self, origin: str, listed: Sequence[Shard]) -> list[Row]:
         """The only discovery that knows the starting position. AWS: it matters while there is no checkpoint (8-1, 8-3).
 
         With LATEST a shard that is closed already holds nothing that came later.
@@ -77,6 +76,7 @@ class Discovery:
             for shard in listed
         ]
         await self._positions.begin(Row(OWN, start=start, origin=origin), rows)
+        return rows
 
     # Later
 
@@ -102,8 +102,9 @@ class Discovery:
         now = self._time()
         if now < self._due:
             return
+        # Ids grow with time, so that what is new stands behind the newest.
         full = now - self._listed_at >= AUDIT or any(times % 3 == 2 for times in self._childless.values())
-        listed = await self._stream.shards(None if full else self._newest())
+        listed = await self._stream.shards(None if full else self._lineage.newest())
         await self._learn(listed)
         if full:
             await self._forget(listed)
@@ -142,10 +143,6 @@ class Discovery:
         if old:
             await self._positions.forget(old)
             self._lineage.forget(old)
-
-    def _newest(self) -> Partition | None:
-        """Shard ids grow with time."""
-        return max(self._positions.rows, default=None)
 
     def _listed(self) -> None:
         self._listed_at = self._time()

@@ -22,33 +22,32 @@ class Positions:
     """The rows of one mapping."""
 
     def __init__(self, store: Store, mapping: str, owner: str) -> None:
-        self.own: Row | None = None  # the mapping's own row
-        self.rows: dict[Partition, Row] = {}  # as they were loaded or created: what they resume from, never newer
+        self.own: Row | None = None  # the mapping's own row, once loaded
+        self._origin = ""  # of the rows, where they say one
         self._store = store
         self._mapping = mapping
         self._owner = owner
 
-    async def load(self) -> None:
-        """Read every row anew."""
-        rows = {row.partition: row for row in await self._store.load(self._mapping)}
-        self.own = rows.pop(OWN, None)
-        self.rows = rows
+    async def load(self) -> list[Row]:
+        """The rows of the shards that the mapping knows."""
+        rows = await self._store.load(self._mapping)
+        self.own = next((row for row in rows if row.partition == OWN), None)
+        self._origin = next((row.origin for row in rows if row.origin), "")
+        return [row for row in rows if row.partition != OWN]
 
     async def begin(self, own: Row, rows: Sequence[Row]) -> None:
         """Write the rows of the first discovery, all or none. A row of the mapping that is there already stays."""
-        await self.add([own, *rows])
-        self.own = self.own or own
+        await self._store.create(self._mapping, [own, *rows])
+        self.own, self._origin = self.own or own, own.origin
 
     async def add(self, rows: Sequence[Row]) -> None:
         """Write the rows of shards that nobody knew."""
         await self._store.create(self._mapping, rows)
-        self.rows.update((row.partition, row) for row in rows if row.partition != OWN)
 
-    async def take(self, partitions: Sequence[Partition]) -> list[Grant]:
-        """Own these shards from now on: a grant for each, with where to go on."""
+    async def take(self, partitions: Sequence[Partition]) -> list[tuple[Grant, Row]]:
+        """Own these shards from now on: a grant for each, with where to go on, and its row."""
         rows = await self._store.take(self._mapping, partitions, self._owner)
-        self.rows.update((row.partition, row) for row in rows)
-        return [Grant(row.partition, row.tenure, Resume(row.safe, row.above, row.state)) for row in rows]
+        return [(Grant(row.partition, row.tenure, Resume(row.safe, row.above, row.state)), row) for row in rows]
 
     async def save(self, grant: Grant, progress: Progress) -> None:
         """Write how far a shard is. Raises `LostGrant` when it was taken by somebody else."""
@@ -65,13 +64,10 @@ class Positions:
     async def forget(self, partitions: Sequence[Partition]) -> None:
         """These shards are no more."""
         await self._store.remove(self._mapping, partitions)
-        for partition in partitions:
-            self.rows.pop(partition, None)
 
     def check_origin(self, stream: str, origin: str) -> None:
         """Raises `SourceError` where the positions are those of an earlier stream of this name (fault: made anew)."""
-        known = {row.origin for row in (self.own, *self.rows.values()) if row is not None and row.origin}
-        if not known or origin in known:
+        if self._origin in ("", origin):
             return
         raise SourceError(
             stream,

@@ -21,7 +21,7 @@ from pollers.sources.shards.pace import Pace, Paces
 from pollers.sources.shards.positions import Positions
 from pollers.sources.shards.reader import Reader, ShardGone, Terms
 from pollers.sources.shards.stream import Stream
-from pollers.spi import Change, Granted, Store, Troubled
+from pollers.spi import Change, Granted, Row, Store, Troubled
 
 __all__ = ["Lanes", "ShardSource"]
 
@@ -39,6 +39,7 @@ class _Opened:
     pace: Pace
     positions: Positions
     discovery: Discovery
+    terms: Terms
 
 
 class ShardSource:
@@ -92,11 +93,12 @@ class ShardSource:
         habits = self._stream.habits
         self.arn, self.shape = self._stream.arn, self._stream.shape
         pace = self._paces.of(self.arn, habits.interval, habits.bytes_per_second)
+        terms = Terms(self._stream, pace, self._idle_poll, self._clock, loop.time)
         positions = Positions(self.store, self._mapping, self._clock.ids())
         await positions.load()
         positions.check_origin(self.arn, origin)
         discovery = Discovery(self._stream, positions, self._start, loop.time, self._clock.wall)
-        self._open = _Opened(origin, pace, positions, discovery)
+        self._open = _Opened(origin, pace, positions, discovery, terms)
         pace.readers += 1
         self.warnings = self._warnings(pace)
 
@@ -131,7 +133,7 @@ class ShardSource:
                 else:
                     await discovery.begin(self._opened.origin)
                     begun = True
-                grants = await positions.take(startable) if (startable := discovery.startable()) else []
+                taken = await positions.take(startable) if (startable := discovery.startable()) else []
             except PollersError as error:
                 failures += 1
                 delay = min(_AGAIN[0] * 2.0 ** min(failures - 1, 10), _AGAIN[1])
@@ -139,17 +141,14 @@ class ShardSource:
                 await self._wait(delay, news=False)
                 continue
             failures = 0
-            for grant in grants:
-                yield self._granted(grant)
+            for grant, row in taken:
+                yield self._granted(grant, row)
             await self._wait(discovery.due() - asyncio.get_running_loop().time())
 
-    def _granted(self, grant: Grant) -> Granted:
-        opened = self._opened
-        row = opened.positions.rows[grant.partition]
-        safe = grant.resume.safe
-        terms = Terms(self._stream, opened.pace, self._idle_poll, self._clock, asyncio.get_running_loop().time)
+    def _granted(self, grant: Grant, row: Row) -> Granted:
+        opened, safe = self._opened, grant.resume.safe
         self._readers[grant] = Reader(
-            terms,
+            opened.terms,
             grant.partition,
             last=None if safe is None else safe[0],
             start=row.start,
