@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from test_shard_source import source_of
 from pollers.config.library import EventSourceMapping
 from pollers.engine.supervisor import Pollers
 from pollers.flow.records import Partition
-from pollers.spi import Failed, Returned, Store, Throttled
+from pollers.spi import Failed, Failure, Returned, Store, Throttled
 from pollers.stores.memory import MemoryStore
 from pollers.telemetry import Event, PartitionFinished, PartitionGranted, RecordsMissed
 from pollers.testing.functions import Invoked, ScriptedFunction
@@ -191,3 +192,60 @@ async def _throughput(troubled: bool) -> dict[str, int]:
     async with Pollers([made], grace=0.1, clock=clock()):
         await asyncio.sleep(600)
     return done
+
+
+class Kept:
+    """A destination that keeps what it is given."""
+
+    name = "kept"
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+
+    async def open(self) -> None:
+        pass
+
+    async def deliver(self, failure: Failure) -> None:
+        self.failures.append(failure)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.rule("5.3-2", "5.9-1")
+@pytest.mark.parametrize("poison", [1, 2, 50, 64, 99, 100])
+def test_a_poison_record_among_a_hundred_costs_few_calls_and_is_named_alone(poison: int) -> None:
+    run_virtual(_poison(poison))
+
+
+async def _poison(poison: int) -> None:
+    def answer(call: Invoked) -> Any:
+        numbers = [int(record["kinesis"]["sequenceNumber"]) for record in call.event["Records"]]
+        return Failed("ValueError", "poison") if poison in numbers else Returned()
+
+    stream, function, kept = ScriptedStream(), ScriptedFunction(answer), Kept()
+    stream.add("a", *range(1, 201))
+    made = mapping(
+        stream,
+        function,
+        MemoryStore(),
+        batch_size=100,
+        maximum_retry_attempts=2,
+        bisect_batch_on_function_error=True,
+        on_failure=kept,
+    )
+    async with Pollers([made], clock=clock()):
+        await asyncio.sleep(60)
+    own = sum(1 for call in function.calls if len(call.event["Records"]) == 1 and poison in _numbers(call))
+    others = sum(1 for call in function.calls if min(_numbers(call)) <= 100) - own
+    assert own == 3
+    assert others <= 2 * math.ceil(math.log2(100)) + 1
+    (failure,) = kept.failures
+    info = failure.document["KinesisBatchInfo"]
+    assert info["startSequenceNumber"] == info["endSequenceNumber"] == str(poison)
+    assert info["batchSize"] == 1
+    assert set(sequences(function)) == set(range(1, 201))
+
+
+def _numbers(call: Invoked) -> list[int]:
+    return [int(record["kinesis"]["sequenceNumber"]) for record in call.event["Records"]]
