@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import TypeVar
 
 from pollers.testing.dispatch import Front
+from pollers.testing.dynamodb import DynamoDbModel
+from pollers.testing.kinesis import KinesisLimits, KinesisModel
 from pollers.testing.sqs import Limits, SqsModel
 
 __all__ = ["EmbeddedAws"]
@@ -22,7 +24,8 @@ class EmbeddedAws:
     """Embedded services, on 127.0.0.1 from entering to leaving; their content stays with the object.
 
     `async with EmbeddedAws() as aws:` in asyncio programs, `with EmbeddedAws.in_thread() as aws:` elsewhere.
-    `aws.sqs` is the model: look into it, order trouble, read its journal.
+    `aws.sqs` is the model: look into it, order trouble, read its journal. So are
+    `aws.kinesis`, `aws.dynamodb.tables` and `aws.dynamodb.streams`.
     """
 
     def __init__(
@@ -32,13 +35,16 @@ class EmbeddedAws:
         port: int = 0,
         region: str = "us-east-1",
         limits: Limits | None = None,
+        kinesis_limits: KinesisLimits | None = None,
     ) -> None:
         """`clock`: wall time in seconds; after moving it by hand call `aws.sqs.tick()`. `port` 0 chooses one."""
         self.region = region
         self.sqs = SqsModel(clock, region=region, limits=limits)
+        self.kinesis = KinesisModel(clock, region=region, limits=kinesis_limits)
+        self.dynamodb = DynamoDbModel(clock, region=region)
         self.endpoint_url = ""  # known once entered
         self._port = port
-        self._front = Front([self.sqs])
+        self._front = Front([self.sqs, self.kinesis, self.dynamodb.tables, self.dynamodb.streams])
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -46,6 +52,9 @@ class EmbeddedAws:
         """The environment variables that lead botocore's clients here, with credentials of no worth."""
         return {
             "AWS_ENDPOINT_URL_SQS": self.endpoint_url,
+            "AWS_ENDPOINT_URL_KINESIS": self.endpoint_url,
+            "AWS_ENDPOINT_URL_DYNAMODB": self.endpoint_url,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": self.endpoint_url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": "embedded",
@@ -72,9 +81,10 @@ class EmbeddedAws:
         port: int = 0,
         region: str = "us-east-1",
         limits: Limits | None = None,
+        kinesis_limits: KinesisLimits | None = None,
     ) -> Iterator[EmbeddedAws]:
         """The same for code without a loop: it serves from a thread of its own. Touch its models by `run`."""
-        aws = cls(clock=clock, port=port, region=region, limits=limits)
+        aws = cls(clock=clock, port=port, region=region, limits=limits, kinesis_limits=kinesis_limits)
         entered = threading.Event()
         failure: list[BaseException] = []
         leave = asyncio.Event()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pollers.testing.front import EmbeddedAws
     from pollers.testing.queues import EmbeddedQueue
+    from pollers.testing.streams import EmbeddedStream
+    from pollers.testing.tables import EmbeddedTable
 
-__all__ = ["pollers_aws", "pollers_sqs_queue"]
+__all__ = ["pollers_aws", "pollers_dynamodb_table", "pollers_kinesis_stream", "pollers_sqs_queue"]
 
 
 @pytest.fixture
@@ -54,6 +56,36 @@ def pollers_sqs_queue(pollers_aws: EmbeddedAws) -> Callable[..., EmbeddedQueue]:
             policy = {"deadLetterTargetArn": dead_letter.arn, "maxReceiveCount": max_receive_count}
             attributes["RedrivePolicy"] = json.dumps(policy)
         return _create(pollers_aws, name, attributes)
+
+    return create
+
+
+@pytest.fixture
+def pollers_kinesis_stream(pollers_aws: EmbeddedAws) -> Callable[..., EmbeddedStream]:
+    """Makes streams of `pollers_aws`: `pollers_kinesis_stream("clicks", shards=4)`."""
+    from pollers.testing.streams import EmbeddedStream
+
+    numbers = count(1)
+
+    def create(name: str = "", *, shards: int = 1) -> EmbeddedStream:
+        """A new stream; it gets a name where none is given."""
+        return EmbeddedStream.create(pollers_aws, name or f"stream-{next(numbers)}", shards)
+
+    return create
+
+
+@pytest.fixture
+def pollers_dynamodb_table(pollers_aws: EmbeddedAws) -> Callable[..., EmbeddedTable]:
+    """Makes tables of `pollers_aws`, with a stream: `pollers_dynamodb_table("orders", shards=4, view="KEYS_ONLY")`."""
+    from pollers.testing.tables import EmbeddedTable
+
+    numbers = count(1)
+
+    def create(name: str = "", **options: Any) -> EmbeddedTable:
+        """A new table. Its key is "id", a string, unless told otherwise; `options` as `DynamoDbModel.create_table`."""
+        name = name or f"table-{next(numbers)}"
+        pollers_aws.run(lambda: pollers_aws.dynamodb.create_table(name, **options))
+        return EmbeddedTable(pollers_aws, name)
 
     return create
 
