@@ -5,9 +5,10 @@ past filters, to a function under a governor; its answer decides what is done, t
 back.
 
 - Run: `Pollers`, `EventSourceMapping`.
-- Sources: `SqsSource`; in process, for tests and small programs: `MemoryQueue`, `MemoryQueueSource`, `MemoryLog`,
-  `MemoryLogSource`.
+- Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`; in process, for tests and small programs: `MemoryQueue`,
+  `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
 - Functions: any callable or dotted path; `HttpTarget`, `LambdaTarget`, `Function`.
+- Positions of streams: `SqliteStore`, `MemoryStore`.
 - Failure destinations: `FileDestination`, `SqsDestination`.
 - Observe: `LogObserver`; `pollers.telemetry` has the events and numbers.
 - Extend: `pollers.spi` has the protocols of sources, targets, destinations and observers on one page.
@@ -39,20 +40,26 @@ if TYPE_CHECKING:
         Undelivered,
     )
     from pollers.observers.log import LogObserver
+    from pollers.sources.dynamodb import DynamoDbSource
+    from pollers.sources.kinesis import KinesisSource
     from pollers.sources.memory import MemoryLog, MemoryLogSource, MemoryQueue, MemoryQueueSource
     from pollers.sources.sqs import SqsSource
     from pollers.spi import Function
+    from pollers.stores.memory import MemoryStore
+    from pollers.stores.sqlite import SqliteStore
     from pollers.targets.http import HttpTarget
     from pollers.targets.lambda_api import LambdaTarget
 
 __all__ = [
     "Clock",
     "ConfigurationError",
+    "DynamoDbSource",
     "EventSourceMapping",
     "FileDestination",
     "Function",
     "FunctionNotLoaded",
     "HttpTarget",
+    "KinesisSource",
     "LambdaTarget",
     "Left",
     "LogObserver",
@@ -61,10 +68,12 @@ __all__ = [
     "MemoryLogSource",
     "MemoryQueue",
     "MemoryQueueSource",
+    "MemoryStore",
     "Pollers",
     "PollersError",
     "Problem",
     "SourceError",
+    "SqliteStore",
     "SqsDestination",
     "SqsSource",
     "Undelivered",
@@ -86,12 +95,16 @@ _HOMES = {
     "SourceError": "errors",
     "Undelivered": "errors",
     "LogObserver": "observers.log",
+    "DynamoDbSource": "sources.dynamodb",
+    "KinesisSource": "sources.kinesis",
     "MemoryLog": "sources.memory",
     "MemoryLogSource": "sources.memory",
     "MemoryQueue": "sources.memory",
     "MemoryQueueSource": "sources.memory",
     "SqsSource": "sources.sqs",
     "Function": "spi",
+    "MemoryStore": "stores.memory",
+    "SqliteStore": "stores.sqlite",
     "HttpTarget": "targets.http",
     "LambdaTarget": "targets.lambda_api",
 }

@@ -1,22 +1,37 @@
-"""The one composition root: makes sources, targets and mappings of a configuration."""
+"""The one composition root: makes sources, targets, stores and mappings of a configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 from pollers.aws.client import Clients
 from pollers.config.identity import function_arn
-from pollers.config.model import Configuration, FunctionConfig, MappingConfig
+from pollers.config.kinds import DYNAMODB, SQS
+from pollers.config.model import Configuration, FunctionConfig, MappingConfig, QueueTerms, StreamTerms
+from pollers.destinations.file import FileDestination
+from pollers.destinations.s3 import S3Destination
+from pollers.destinations.sns import SnsDestination
+from pollers.destinations.sqs import SqsDestination
 from pollers.engine.mapping import Mapping
 from pollers.flow.filters import compile_filters
 from pollers.flow.records import Policy
+from pollers.sources.dynamodb import DynamoDbSource
+from pollers.sources.kinesis import KinesisSource
+from pollers.sources.shards.pace import Paces
 from pollers.sources.sqs import SqsSource
-from pollers.spi import Function, Target
+from pollers.spi import Destination, Function, Source, Store, Target
+from pollers.stores.memory import MemoryStore
+from pollers.stores.sqlite import SqliteStore
 from pollers.targets.function import function_target
 from pollers.targets.http import HttpTarget
 from pollers.targets.lambda_api import LambdaTarget
 
-__all__ = ["Service", "build", "build_target"]
+__all__ = ["Service", "build", "build_destination", "build_store", "build_target", "store_path"]
+
+_SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,7 @@ class Service:
 
     mappings: tuple[Mapping, ...]
     clients: Clients
+    store: Store | None  # None: no mapping keeps positions
     concurrency: int
     ramp: float
     grace: float
@@ -33,20 +49,34 @@ class Service:
     notices: tuple[str, ...]
 
     async def close(self) -> None:
-        """End the clients that the mappings share."""
+        """End what the mappings share."""
+        if self.store is not None:
+            await self.store.close()
         await self.clients.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the mappings of one process have in common."""
+
+    clients: Clients
+    store: Store | None
+    paces: Paces
+    app_dir: str | None
 
 
 def build(configuration: Configuration, *, app_dir: str | None = None) -> Service:
     """Make everything, without connecting or importing anything. `app_dir` is where functions are imported from."""
-    clients = Clients()
     if app_dir is None and configuration.folder is not None:
         app_dir = str(configuration.folder)
     service = configuration.service
     enabled = [mapping for mapping in configuration.mappings if mapping.enabled]
+    keeps = any(mapping.kind != SQS for mapping in enabled)
+    shared = _Shared(Clients(), build_store(configuration) if keeps else None, Paces(), app_dir)
     return Service(
-        mappings=tuple(_mapping(mapping, configuration, clients, app_dir) for mapping in enabled),
-        clients=clients,
+        mappings=tuple(_mapping(mapping, configuration, shared) for mapping in enabled),
+        clients=shared.clients,
+        store=shared.store,
         concurrency=service.concurrency,
         ramp=service.ramp,
         grace=service.grace,
@@ -56,28 +86,112 @@ def build(configuration: Configuration, *, app_dir: str | None = None) -> Servic
     )
 
 
-def _mapping(mapping: MappingConfig, configuration: Configuration, clients: Clients, app_dir: str | None) -> Mapping:
+def build_store(configuration: Configuration) -> Store:
+    """Where the positions of this configuration are kept."""
+    path = store_path(configuration)
+    return MemoryStore() if path is None else SqliteStore(path)
+
+
+def store_path(configuration: Configuration) -> Path | None:
+    """The SQLite file: the one that is named, else `<file>.state.db` beside the file; None: in memory."""
+    url = configuration.store.url
+    if url is not None:
+        return None if url == "memory:" else Path(url.removeprefix(_SQLITE))
+    if configuration.path is not None:
+        return configuration.path.with_suffix(configuration.path.suffix + ".state.db")
+    return Path("pollers.state.db")
+
+
+def _mapping(mapping: MappingConfig, configuration: Configuration, shared: _Shared) -> Mapping:
     function = configuration.functions[mapping.function]
-    source = SqsSource(mapping.event_source_arn, clients=clients, heartbeat=mapping.heartbeat)
+    source = _source(mapping, shared)
     # Each mapping has workers and connections of its own: as on AWS, mappings of one function do not see each other.
-    target = build_target(function, mapping.event_source_arn, clients, app_dir)
+    target = build_target(function, mapping.event_source_arn, shared.clients, shared.app_dir)
+    terms = mapping.terms
+    detail = getattr(target, "describe", "")
+    if shared.store is not None and isinstance(terms, StreamTerms):
+        detail = f"{detail}; positions in {shared.store.url}"
     return Mapping(
         identity=mapping.identity,
         source=source,
         target=target,
-        policy=Policy(
-            batch_size=mapping.batch_size,
-            window=mapping.maximum_batching_window_in_seconds,
-            reports=mapping.reports,
-            throttle_hold=mapping.throttle_hold,
-            max_bytes=mapping.max_bytes,
-        ),
+        policy=_policy(mapping),
+        destination=_destination(terms, shared.clients),
         filters=compile_filters(mapping.filters, source.shape.data_rule) if mapping.filters else None,
-        maximum_concurrency=mapping.maximum_concurrency,
+        maximum_concurrency=terms.maximum_concurrency if isinstance(terms, QueueTerms) else None,
         reserved_concurrency=function.reserved_concurrent_executions or getattr(target, "concurrency", None),
         weight=mapping.weight,
-        detail=getattr(target, "describe", ""),
+        detail=detail,
     )
+
+
+def _policy(mapping: MappingConfig) -> Policy:
+    common = Policy(
+        batch_size=mapping.batch_size,
+        window=mapping.maximum_batching_window_in_seconds,
+        reports=mapping.reports,
+        max_bytes=mapping.max_bytes,
+    )
+    match mapping.terms:
+        case QueueTerms() as terms:
+            return replace(common, throttle_hold=terms.throttle_hold)
+        case StreamTerms() as terms:
+            return replace(
+                common,
+                retries=terms.maximum_retry_attempts,
+                max_age=terms.maximum_record_age_in_seconds,
+                bisect=terms.bisect_batch_on_function_error,
+                tumbling=terms.tumbling_window_in_seconds,
+                destination=terms.destination is not None,
+                drop_undelivered=terms.drop_undelivered,
+                backoff_cap=terms.backoff,
+            )
+
+
+def _source(mapping: MappingConfig, shared: _Shared) -> Source:
+    terms, arn = mapping.terms, mapping.event_source_arn
+    if isinstance(terms, QueueTerms):
+        return SqsSource(arn, clients=shared.clients, heartbeat=terms.heartbeat)
+    assert shared.store is not None, "streams have a store"
+    start = terms.starting_position
+    if mapping.kind == DYNAMODB:
+        assert not isinstance(start, datetime), "the configuration refuses moments for DynamoDB"
+        return DynamoDbSource(
+            arn,
+            store=shared.store,
+            starting_position=start,
+            parallelization_factor=terms.parallelization_factor,
+            lanes=terms.lanes,
+            idle_poll=terms.idle_poll,
+            clients=shared.clients,
+            paces=shared.paces,
+        )
+    return KinesisSource(
+        arn,
+        store=shared.store,
+        starting_position=start,
+        parallelization_factor=terms.parallelization_factor,
+        lanes=terms.lanes,
+        idle_poll=terms.idle_poll,
+        clients=shared.clients,
+        paces=shared.paces,
+    )
+
+
+def _destination(terms: QueueTerms | StreamTerms, clients: Clients) -> Destination | None:
+    if isinstance(terms, QueueTerms) or terms.destination is None:
+        return None
+    return build_destination(terms.destination, clients)
+
+
+def build_destination(name: str, clients: Clients) -> Destination:
+    """The failure destination of this ARN or file URL. Raises `ConfigurationError` for what is none."""
+    if name.startswith("file:"):
+        return FileDestination(name)
+    service = name.split(":")[2]
+    if service == "sns":
+        return SnsDestination(name, clients=clients)
+    return S3Destination(name, clients=clients) if service == "s3" else SqsDestination(name, clients=clients)
 
 
 def build_target(function: FunctionConfig, source: str, clients: Clients, app_dir: str | None) -> Target:

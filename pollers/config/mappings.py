@@ -6,19 +6,27 @@ from collections.abc import Collection
 from typing import Final
 
 from pollers.config.fields import MAPPING, PROVISIONED_POLLERS
+from pollers.config.filters import patterns
 from pollers.config.identity import default_identity
-from pollers.config.kinds import NOT_YET, kind_of, name_in
+from pollers.config.kinds import DYNAMODB, KINESIS, NOT_YET, SQS, kind_of, name_in
 from pollers.config.model import MappingConfig
 from pollers.config.options import MAPPING_OPTIONS
 from pollers.config.queues import read_queue
 from pollers.config.spelling import nearest, snake
+from pollers.config.streams import read_stream
 from pollers.config.tables import Field, Given
+from pollers.sources.dynamodb_shape import DynamoDbShape
+from pollers.sources.kinesis_shape import KinesisShape
+from pollers.sources.sqs_shape import SqsShape
 
 __all__ = ["Mappings"]
 
 _OF_THE_QUEUE: Final = frozenset(
     {"DestinationConfig", "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
 )
+_RULES: Final = {SQS: SqsShape.data_rule, KINESIS: KinesisShape.data_rule, DYNAMODB: DynamoDbShape.data_rule}
+_QUEUE_BATCH: Final = 10  # AWS: BatchSize of queues where none is given
+_LOG_BATCH: Final = 100  # AWS: of everything else
 _QUOTED: Final = frozenset({"Queues", "Topics"})  # AWS writes these two names in another way
 
 
@@ -40,14 +48,11 @@ class Mappings:
         elif kind in NOT_YET:
             given.place.fault(
                 f"{kind} cannot be read by this version of pollers yet.",
-                "Leave this mapping on Lambda, and run those of SQS queues here.",
+                "Leave this mapping on Lambda, and run those of queues and streams here.",
             )
         elif given.get("event_source_arn") is not None:
             _refuse_foreign(given, kind)
-            identity = (
-                given.get("name") or given.get("uuid") or default_identity(given.get("event_source_arn"), reference)
-            )
-            mapping = read_queue(given, identity, function)
+            mapping = _read(given, kind, reference, function)
             if mapping is not None and not self._is_twin(given, mapping, reference):
                 self.read.append(mapping)
 
@@ -79,9 +84,15 @@ class Mappings:
         arn, identity = mapping.event_source_arn, mapping.identity
         pair, place = (arn, reference), given.place
         if pair in self._identities:
-            place.fault(
+            # AWS: two texts for the same fault (1.3).
+            what = (
                 f'An event source mapping with SQS arn (" {arn} ") and function (" {reference} ") already exists. '
-                f"Please update or delete the existing mapping with UUID {self._identities[pair]}.",
+                if mapping.kind == SQS
+                else f'The event source arn (" {arn} ") and function (" {reference} ") '
+                "provided mapping already exists. "
+            )
+            place.fault(
+                f"{what}Please update or delete the existing mapping with UUID {self._identities[pair]}.",
                 "Keep one of the two.",
             )
             return True
@@ -93,6 +104,33 @@ class Mappings:
         self._identities[pair] = identity
         self._places[identity] = place.path
         return False
+
+
+def _read(given: Given, kind: str, reference: str, function: str) -> MappingConfig | None:
+    """The mapping, its faults reported; None where its source is not of the kind that it says."""
+    arn: str = given.get("event_source_arn")
+    size: int | None = given.get("batch_size")
+    if size is None:
+        size = _QUEUE_BATCH if kind == SQS else _LOG_BATCH
+    terms = read_queue(given, size) if kind == SQS else read_stream(given, kind)
+    filters = patterns(given, _RULES[kind])
+    if terms is None:
+        return None
+    options = given.inner("pollers")
+    return MappingConfig(
+        identity=given.get("name") or given.get("uuid") or default_identity(arn, reference),
+        kind=kind,
+        event_source_arn=arn,
+        function=function,
+        enabled=given.get("enabled"),
+        batch_size=size,
+        maximum_batching_window_in_seconds=given.get("maximum_batching_window_in_seconds"),
+        reports=bool(given.get("function_response_types")),
+        filters=filters,
+        weight=options.get("weight"),
+        max_bytes=options.get("max_bytes"),
+        terms=terms,
+    )
 
 
 def _unrecognized(given: Given) -> None:

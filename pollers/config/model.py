@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-__all__ = ["Configuration", "FunctionConfig", "Isolation", "MappingConfig", "ServiceConfig", "StoreConfig"]
+__all__ = [
+    "Configuration",
+    "FunctionConfig",
+    "Isolation",
+    "MappingConfig",
+    "QueueTerms",
+    "ServiceConfig",
+    "StoreConfig",
+    "StreamTerms",
+]
 
 Isolation: TypeAlias = Literal["inline", "thread", "process"]
 
@@ -34,30 +44,55 @@ class FunctionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueTerms:
+    """What only mappings of SQS queues have."""
+
+    fifo: bool
+    maximum_concurrency: int | None
+    heartbeat: bool  # False: a queue whose visibility timeout is below the function's is refused (13-3)
+    throttle_hold: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTerms:
+    """What only mappings of Kinesis and DynamoDB streams have."""
+
+    starting_position: Literal["TRIM_HORIZON", "LATEST"] | datetime
+    parallelization_factor: int
+    lanes: Literal["shard", "key", "none"]
+    maximum_retry_attempts: int | None  # None: until the record expires at the source
+    maximum_record_age_in_seconds: int | None  # None: forever
+    bisect_batch_on_function_error: bool
+    tumbling_window_in_seconds: int  # 0: none
+    destination: str | None  # an ARN or file:///path.jsonl
+    drop_undelivered: bool  # as on AWS, when the destination refuses (13-1)
+    backoff: float  # seconds, of retries at most
+    idle_poll: float  # seconds between two reads of a quiet shard at most
+
+
+@dataclass(frozen=True, slots=True)
 class MappingConfig:
-    """A mapping from a queue to a function, every default filled in."""
+    """A mapping from a source to a function, every default filled in."""
 
     identity: str  # its name, else its UUID, else a hash
+    kind: str  # one of `kinds`: "SQS", "Kinesis", "DynamoDB Streams"
     event_source_arn: str
     function: str  # a name in `Configuration.functions`
-    fifo: bool
     enabled: bool
     batch_size: int
     maximum_batching_window_in_seconds: int
     reports: bool  # ReportBatchItemFailures
     filters: tuple[str, ...]  # event patterns as JSON text, each known to be valid
-    maximum_concurrency: int | None
-    heartbeat: bool  # False: a queue whose visibility timeout is below the function's is refused (13-3)
-    throttle_hold: float  # seconds
     weight: float
     max_bytes: int  # of an encoded event
+    terms: QueueTerms | StreamTerms
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
     """Where positions are kept."""
 
-    url: str | None  # None: SQLite beside the file
+    url: str | None  # "sqlite:///path" or "memory:"; None: SQLite beside the file
 
 
 @dataclass(frozen=True, slots=True)

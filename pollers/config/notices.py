@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pollers.config.fields import MAPPING
-from pollers.config.model import FunctionConfig, MappingConfig
+from pollers.config.kinds import SQS
+from pollers.config.model import FunctionConfig, MappingConfig, QueueTerms, StreamTerms
 from pollers.config.sections import FUNCTION
 from pollers.config.spelling import snake
 from pollers.config.tables import Given, Table
@@ -28,7 +29,8 @@ def notices(
     lines += [line for mapping in mappings for line in _limits(mapping, functions[mapping.function])]
     used = {mapping.function for mapping in mappings}
     lines += [f"functions.{name}: no mapping uses it." for name in functions if name not in used]
-    if store:
+    lines += [line for mapping in mappings for line in _endless(mapping)]
+    if store and all(mapping.kind == SQS for mapping in mappings):
         lines.append("store: not used: queues keep their own positions.")
     return tuple(lines)
 
@@ -64,9 +66,23 @@ def _switched_off(given: Given) -> Iterator[str]:
 
 
 def _limits(mapping: MappingConfig, function: FunctionConfig) -> Iterator[str]:
-    reserved, maximum = function.reserved_concurrent_executions, mapping.maximum_concurrency
+    if not isinstance(mapping.terms, QueueTerms):
+        return
+    reserved, maximum = function.reserved_concurrent_executions, mapping.terms.maximum_concurrency
     if reserved is not None and maximum is not None and maximum > reserved:
         yield (
             f"{mapping.identity}: may have {maximum} invocations at once, and its function {function.name} has only "
             f"{reserved} reserved: {reserved} counts."
+        )
+
+
+def _endless(mapping: MappingConfig) -> Iterator[str]:
+    """AWS: with its defaults one bad record holds its shard, or its lane, until it expires at the source (5.2-10)."""
+    terms = mapping.terms
+    if not isinstance(terms, StreamTerms):
+        return
+    if terms.maximum_retry_attempts is None and terms.maximum_record_age_in_seconds is None:
+        yield (
+            f"{mapping.identity}: retries without end: a record that always fails holds up its shard until it expires "
+            "there. Set maximum_retry_attempts or maximum_record_age_in_seconds, and a failure destination."
         )

@@ -20,7 +20,11 @@ from pollers.errors import ConfigurationError, Problem
 
 __all__ = ["bare_function", "from_flags", "in_file", "load", "parse"]
 
-_FLAGS: Final = {"event_source_arn": "--event-source-arn", "handler": "--handler"}
+_FLAGS: Final = {
+    "event_source_arn": "--event-source-arn",
+    "handler": "--handler",
+    "starting_position": "--starting-position",
+}
 
 
 def load(path: Path | str) -> Configuration:
@@ -46,13 +50,13 @@ def in_file(error: ConfigurationError, path: Path | None) -> ConfigurationError:
     )
 
 
-def from_flags(event_source_arn: str, handler: str) -> Configuration:
+def from_flags(event_source_arn: str, handler: str, starting_position: str | None = None) -> Configuration:
     """A function and its one mapping, without a file. Raises `ConfigurationError`, whose paths are the flags."""
     name = _name(handler)
-    document = {
-        "functions": {name: {"handler": handler}},
-        "event_source_mappings": [{"event_source_arn": event_source_arn, "function_name": name}],
-    }
+    mapping = {"event_source_arn": event_source_arn, "function_name": name}
+    if starting_position is not None:
+        mapping["starting_position"] = starting_position
+    document = {"functions": {name: {"handler": handler}}, "event_source_mappings": [mapping]}
     try:
         return parse(document)
     except ConfigurationError as error:

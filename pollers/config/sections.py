@@ -54,8 +54,8 @@ STORE: Final = Table(
     "Store",
     Field(
         "Url",
-        Text(1, 2_048, r"sqlite:///.+", "sqlite:///path, with four slashes for an absolute path"),
-        "Where positions and leases are kept; by default an SQLite file beside this one. Queues need none.",
+        Text(1, 2_048, r"sqlite:///.+|memory:", "sqlite:///path, with four slashes for an absolute path, or memory:"),
+        "Where positions of streams are kept; by default <this file>.state.db beside it. Queues need none.",
     ),
     ours=True,
 )

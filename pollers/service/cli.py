@@ -42,13 +42,18 @@ APP_DIR = click.option(
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pollers")
 def cli() -> None:
-    """Event source mappings as AWS Lambda has them, outside AWS: moves records from queues to functions."""
+    """Event source mappings as AWS Lambda has them, outside AWS: moves records from queues and streams to functions."""
 
 
 @cli.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--event-source-arn", metavar="ARN", help="A queue to read, in place of a file.")
-@click.option("--handler", metavar="PATH", help="The function that gets its messages: module.function.")
+@click.option("--event-source-arn", metavar="ARN", help="A queue or stream to read, in place of a file.")
+@click.option("--handler", metavar="PATH", help="The function that gets its records: module.function.")
+@click.option(
+    "--starting-position",
+    type=click.Choice(["TRIM_HORIZON", "LATEST"]),
+    help="Where a stream that was never read begins: its oldest record, or what comes from now on.",
+)
 @APP_DIR
 @click.option(
     "--metrics-port",
@@ -63,6 +68,7 @@ def run(
     file: Path | None,
     event_source_arn: str | None,
     handler: str | None,
+    starting_position: str | None,
     app_dir: Path | None,
     metrics_port: int | None,
     metrics_host: str | None,
@@ -71,16 +77,16 @@ def run(
 
     The first SIGINT or SIGTERM stops reading, hands back what has not started, and waits for what runs; the second
     ends the process at once. FILE is TOML, YAML or JSON by its suffix; without one, --event-source-arn and --handler
-    name a queue and a function. A flag beats the file.
+    name a queue or stream and a function. A flag beats the file.
     """
     from pollers.config.parse import from_flags, load
 
-    if file is not None and (event_source_arn or handler):
+    if file is not None and (event_source_arn or handler or starting_position):
         raise click.UsageError("FILE holds the mappings: leave out --event-source-arn and --handler, or FILE.")
     if file is not None:
         configuration = load(file)
     elif event_source_arn and handler:
-        configuration = from_flags(event_source_arn, handler)
+        configuration = from_flags(event_source_arn, handler, starting_position)
     else:
         raise click.UsageError("Name a FILE, or --event-source-arn and --handler.")
 

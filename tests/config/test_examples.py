@@ -13,7 +13,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from pollers.config.identity import default_identity
-from pollers.config.model import Configuration, FunctionConfig, MappingConfig, ServiceConfig, StoreConfig
+from pollers.config.kinds import SQS
+from pollers.config.model import Configuration, FunctionConfig, MappingConfig, QueueTerms, ServiceConfig, StoreConfig
 from pollers.config.parse import from_flags, load
 from pollers.config.read import read_document
 from pollers.config.schema import json_schema
@@ -60,35 +61,31 @@ ORDERS = Configuration(
     mappings=(
         MappingConfig(
             identity=default_identity(FIFO, "orders"),
+            kind=SQS,
             event_source_arn=FIFO,
             function="orders",
-            fifo=True,
             enabled=True,
             batch_size=5,
             maximum_batching_window_in_seconds=0,
             reports=True,
             filters=(),
-            maximum_concurrency=None,
-            heartbeat=True,
-            throttle_hold=900.0,
             weight=1.0,
             max_bytes=6_291_456,
+            terms=QueueTerms(fifo=True, maximum_concurrency=None, heartbeat=True, throttle_hold=900.0),
         ),
         MappingConfig(
             identity="audit-orders",
+            kind=SQS,
             event_source_arn="arn:aws:sqs:eu-west-1:123456789012:events",
             function="audit",
-            fifo=False,
             enabled=False,
             batch_size=100,
             maximum_batching_window_in_seconds=2,
             reports=False,
             filters=('{"body": {"kind": ["order"]}}',),
-            maximum_concurrency=7,
-            heartbeat=False,
-            throttle_hold=60,
             weight=2.5,
             max_bytes=1_000_000,
+            terms=QueueTerms(fifo=False, maximum_concurrency=7, heartbeat=False, throttle_hold=60),
         ),
     ),
     store=StoreConfig(url=None),
@@ -113,8 +110,9 @@ def test_what_aws_prints_is_a_valid_mapping_with_a_line_for_all_that_has_no_effe
     configuration = load(EXAMPLES / "printed-by-aws.json")
 
     (mapping,) = configuration.mappings
+    assert isinstance(mapping.terms, QueueTerms)
     assert mapping.identity == "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
-    assert (mapping.function, mapping.maximum_concurrency, len(mapping.filters)) == ("orders", 5, 1)
+    assert (mapping.function, mapping.terms.maximum_concurrency, len(mapping.filters)) == ("orders", 5, 1)
     at = "event_source_mappings[0]"
     assert configuration.notices == (
         f"{at}.KMSKeyArn: does nothing here: filters are read from this file as they are.",

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from pollers.config.model import QueueTerms
 from pollers.config.parse import load, parse
 from pollers.config.schema import json_schema
 from pollers.errors import ConfigurationError, Problem
@@ -494,8 +495,6 @@ def test_queue_refuses_options_of_ours_that_it_would_not_use(option: dict[str, A
 @pytest.mark.parametrize(
     ("arn", "kind"),
     [
-        ("arn:aws:kinesis:eu-west-1:123456789012:stream/clicks", "Kinesis"),
-        ("arn:aws:dynamodb:eu-west-1:123456789012:table/t/stream/2026-01-31T00:00:00.000", "DynamoDB Streams"),
         ("arn:aws:kafka:eu-west-1:123456789012:cluster/c/1", "Kafka"),
         ("arn:aws:mq:eu-west-1:123456789012:broker:b:1", "Amazon MQ"),
     ],
@@ -633,7 +632,8 @@ def test_window_makes_a_large_batch_of_a_standard_queue_valid() -> None:
 def test_fifo_queue_may_say_that_it_has_no_window_as_aws_prints_it() -> None:
     (mapping,) = parse(document(event_source_arn=FIFO, maximum_batching_window_in_seconds=0)).mappings
 
-    assert mapping.fifo
+    assert isinstance(mapping.terms, QueueTerms)
+    assert mapping.terms.fifo
 
 
 @pytest.mark.parametrize(("pollers", "concurrency"), [({"MaximumPollers": 5}, 50), ({"MinimumPollers": 2}, 2_000)])
@@ -641,7 +641,8 @@ def test_fifo_queue_may_say_that_it_has_no_window_as_aws_prints_it() -> None:
 def test_provisioned_pollers_limit_a_queue_to_ten_invocations_each(pollers: dict[str, int], concurrency: int) -> None:
     (mapping,) = parse(document(ProvisionedPollerConfig=pollers)).mappings
 
-    assert mapping.maximum_concurrency == concurrency
+    assert isinstance(mapping.terms, QueueTerms)
+    assert mapping.terms.maximum_concurrency == concurrency
 
 
 @pytest.mark.rule("12-11")
