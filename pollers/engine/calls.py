@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pollers.clock import Clock
 from pollers.engine.deadlines import Call, Deadlines, End
+from pollers.engine.windows import window_members
 from pollers.flow.batches import Batch
 from pollers.flow.outcomes import AllFailed, AllPassed, Reading, SomeFailed
 from pollers.flow.records import Aborted, Failed, Outcome, Returned, Shape, Throttled, Unreachable
@@ -60,12 +61,12 @@ class Calls:
 
         Cancelled from outside, it cancels the function and passes the cancellation on.
         """
-        shape, timeout = self._shape, self._target.function.timeout
+        shape, timeout, window = self._shape, self._target.function.timeout, batch.window
         started = self._loop.time()
         call = Call(batch.request_id, task, started + timeout, self._late)
         invocation = Invocation(
             batch.request_id,
-            lambda: shape.event(batch.parts, None),
+            lambda: shape.event(batch.parts, None if window is None else window_members(window)),
             call.deadline,
             self._clock.wall() + timeout,
         )

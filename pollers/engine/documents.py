@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from pollers.engine.windows import window_info, window_members
 from pollers.flow.batches import Discard
 from pollers.flow.records import Shape
 from pollers.spi import Failure, Function
@@ -33,9 +34,12 @@ def failure(discard: Discard, function: Function, shape: Shape, mapping: str, wa
     document["version"] = "1.0"
     document["timestamp"] = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     document.update(shape.failure(parts))
+    window = batch.window
+    if window is not None:
+        document["timeWindowInfo"] = window_info(window)
     return Failure(
         document=document,
-        payload=shape.event(parts, None),
+        payload=shape.event(parts, None if window is None else window_members(window)),
         keys=[shape.key(raw) for _, records in parts for raw in records],
         mapping=mapping,
         partition=parts[0][0],

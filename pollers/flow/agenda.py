@@ -11,10 +11,11 @@ from typing import TypeAlias
 from pollers.flow.batches import Claim, State
 from pollers.flow.lanes import Hold, Pool
 from pollers.flow.records import Instant
+from pollers.flow.windows import Window
 
 __all__ = ["Agenda"]
 
-Timed: TypeAlias = Pool | Claim | Hold
+Timed: TypeAlias = Pool | Claim | Hold | Window
 
 
 def _still_due(item: Timed, when: float) -> bool:

@@ -12,9 +12,10 @@ from pollers.flow.batches import Batch, Claim, Discard, Part, State
 from pollers.flow.claims import Claims
 from pollers.flow.lanes import Lane
 from pollers.flow.limits import failure_backoff, throttle_backoff, unreachable_backoff
-from pollers.flow.outcomes import AllFailed, AllPassed, Reading, read_report
+from pollers.flow.outcomes import AllFailed, AllPassed, Reading, SomeFailed, read_report
 from pollers.flow.records import Aborted, Failed, Instant, Outcome, Returned, Throttled, Unreachable
 from pollers.flow.verdicts import Halves, after_failure
+from pollers.flow.windows import returned_state
 
 __all__ = ["Answers"]
 
@@ -38,6 +39,8 @@ class Answers:
             reading: Reading = PASSED
             if self._policy.reports:
                 reading = read_report(outcome, [piece.records for piece in batch.pieces], self._claims.shape)
+            if batch.window is not None:
+                reading = self._take_state(batch, outcome, reading)
             if isinstance(reading, AllPassed):
                 self._passed(claim, batch, now)
             else:
@@ -55,7 +58,41 @@ class Answers:
         for piece in batch.pieces:
             self._claims.finish(piece)
         self._claims.counts.processed += len(batch)
-        self._claims.resolved(claim, now)
+        if batch.window is not None and (final := self._window_moved(batch, now)) is not None:
+            self._claims.edit(claim, [final], now)
+        else:
+            self._claims.resolved(claim, now)
+
+    # Tumbling windows
+
+    def _take_state(self, batch: Batch, outcome: Returned, reading: Reading) -> Reading:
+        """Keep the state that an answer hands on. AWS: an answer without one is a failed invocation (7-3).
+
+        Beside a partial report it covers what precedes the first failure: those records are done, and are not seen
+        again. Without progress nothing is done, and the state stays what it was.
+        """
+        state = None if outcome.unreadable is not None else returned_state(outcome.payload)
+        if state is None:
+            return AllFailed("the answer has no state, an object that every invocation of a tumbling window returns")
+        (piece,) = batch.pieces
+        done = len(piece)
+        if isinstance(reading, SomeFailed):
+            done = min(reading.failed[0], default=done)
+        if isinstance(reading, AllFailed) or not done or piece.hold.window is None:
+            return reading
+        piece.hold.window.take(state, self._claims.shape.arrived(piece.records[done - 1]))
+        return reading
+
+    def _window_moved(self, batch: Batch, now: Instant) -> Batch | None:
+        """A window's call is done with: after the final one it is over; a state too large wants one at once (7-5)."""
+        if batch.final:
+            self._claims.ended_window(batch)
+            return None
+        (piece,) = batch.pieces
+        window = piece.hold.window
+        if window is None or not window.oversize or piece.hold.revoked or piece.lane is None:
+            return None
+        return self._claims.final_batch(piece.lane, now)
 
     def _attempted(
         self, claim: Claim, batch: Batch, now: Instant, reading: Reading, error: str | None, chance: float
@@ -75,11 +112,18 @@ class Answers:
             return
         if claim.since is None:
             claim.since, claim.reason = now.monotonic, "its function fails"
+        if batch.window is not None and batch.final:
+            verdict = after_failure(1, 0, batch.attempts, self._policy, chance)
+            kept = [] if batch.pieces[0].hold.revoked else [self._claims.again(batch, verdict, now)]
+            self._claims.edit(claim, kept, now)
+            return
         tails = self._cut_done(batch, failed)
         several = sum(len(tail.by_lane()) for tail, _ in tails) > 1
         successors: list[Batch] = []
         for tail, progressed in tails:
             successors += self._successors(batch, tail, progressed, several, now, chance)
+        if batch.window is not None and (final := self._window_moved(batch, now)) is not None:
+            successors.insert(0, final)
         self._claims.edit(claim, successors, now)
 
     def _cut_done(self, batch: Batch, failed: Sequence[Sequence[int]]) -> list[tuple[Part, bool]]:
@@ -203,6 +247,8 @@ class Answers:
             self._claims.counts.dropped += len(batch)
         for piece in batch.pieces:
             self._claims.finish(piece)
+        if self._claims.windowed and batch.final:
+            self._claims.ended_window(batch)
         self._claims.edit(batch.claim, [], now)
         return None
 

@@ -15,6 +15,7 @@ from pollers.flow.records import Condition, Parts, Raw
 
 if TYPE_CHECKING:
     from pollers.flow.lanes import Hold, Lane
+    from pollers.flow.windows import WindowCall
 
 __all__ = ["Batch", "Claim", "Discard", "Part", "State", "components", "holds_of", "lanes_of"]
 
@@ -91,6 +92,7 @@ class Batch:
         "request_id",
         "since",
         "waits",
+        "window",
     )
 
     def __init__(self, pieces: list[Part], request_id: str, since: float, attempts: int = 0) -> None:
@@ -104,6 +106,7 @@ class Batch:
         self.answered = False  # an invocation ended; failure documents say so. AWS: 5.9-4
         self.error: str | None = None  # "Unhandled" after an exception, a crash or a timeout. AWS: 5.4-3
         self.oversize = False  # one record that no event can hold
+        self.window: WindowCall | None = None  # what the invocation is told of its tumbling window
         self.claim: Claim
 
     def __len__(self) -> int:
@@ -111,6 +114,11 @@ class Batch:
         if len(pieces) == 1:
             return len(pieces[0].records)
         return sum(map(len, pieces))
+
+    @property
+    def final(self) -> bool:
+        """Whether it is the call that ends a tumbling window: the only batch without records."""
+        return not self.pieces[0].records
 
     @property
     def parts(self) -> Parts:

@@ -15,6 +15,7 @@ from pollers.flow.intake import expired
 from pollers.flow.lanes import Hold, Lane, Pool, merge
 from pollers.flow.records import Delivery, Grant, Instant, Policy, Raw, Shape
 from pollers.flow.verdicts import Again, GiveUp, after_failure
+from pollers.flow.windows import LATE, Window
 
 __all__ = ["Claims"]
 
@@ -27,6 +28,7 @@ class Claims:
         self.delivery = delivery
         self.shape = shape
         self.ids = ids
+        self.windowed = policy.tumbling > 0
         self.agenda = Agenda()
         self.counts = Counts()
         self.pressed = False  # the byte budget is spent: batches close with what there is
@@ -41,12 +43,71 @@ class Claims:
         if not pool.count:
             return None
         since = pool.opened()
+        if self.windowed:
+            return self._form_in_window(pool, since, now)
         taken, oversize = pool.gather(self.policy, self.shape)
         batch = Batch(merge(taken), self.ids(), since)
         batch.oversize = oversize
         claim = Claim((batch,), lanes_of((batch,)))
         self.poke(pool, now)
         return self.resume(claim, now)
+
+    def _form_in_window(self, pool: Pool, since: float, now: Instant) -> Batch | None:
+        """The same with tumbling windows: a batch never spans two, and the next waits for the end of the one before."""
+        lane = pool.lanes[0]
+        window = lane.hold.window
+        assert window is not None, "each partition has one"
+        if window.oversize or (window.pending and window.over(self.shape.arrived(lane.first()))):
+            pool.withdraw(lane)
+            return self.resume(self._final(lane, now), now)
+        inside = window.enter(self.shape, lane.front(self.policy.batch_size))
+        taken, oversize = pool.gather(self.policy, self.shape, inside, window.nbytes)
+        batch = Batch(merge(taken), self.ids(), since)
+        batch.oversize = oversize
+        claim = Claim((batch,), lanes_of((batch,)))
+        self.watch_window(lane.hold, now)
+        return self.resume(claim, now)
+
+    def _final(self, lane: Lane, now: Instant) -> Claim:
+        """The claim of a window's final call, which has no records. AWS: 7-4."""
+        return Claim((self.final_batch(lane, now),), {lane: None})
+
+    def final_batch(self, lane: Lane, now: Instant) -> Batch:
+        """A window's final call."""
+        return Batch([Part(lane.hold, (), (), lane)], self.ids(), now.monotonic)
+
+    # Tumbling windows
+
+    def watch_window(self, hold: Hold, now: Instant) -> None:
+        """See to it that a window is closed in time where no read will tell that nothing more comes."""
+        window = hold.window
+        if window is None or self.delivery.paced or (end := window.end) is None:
+            return
+        when = now.monotonic + max(0.0, end + LATE - now.wall) + 0.001
+        if window.due is None or when < window.due:
+            window.due = when
+            self.agenda.at(when, window)
+
+    def close_window(self, hold: Hold, now: Instant) -> None:
+        """Begin the final call of a window that is over, once nothing of its partition waits or runs.
+
+        AWS: also an idle shard's window is closed, and a shard's end closes its window (7-4, 7-6).
+        """
+        window = hold.window
+        if window is None or hold.revoked or not window.pending or hold.claims or hold.ledger.held:
+            return
+        idle = window.late(now.wall) and (window.caught_up or not self.delivery.paced)
+        if idle or window.ended or window.oversize:
+            self.place(self._final(hold.lane(None, ordered=True), now), now)
+
+    def ended_window(self, batch: Batch) -> None:
+        """A final call was answered for good, or given up: its state is dropped."""
+        hold = batch.pieces[0].hold
+        assert hold.window is not None
+        hold.window.close()
+        hold.ledger.touch()
+        if not hold.gone:
+            self.moved[hold.grant] = hold
 
     def resume(self, claim: Claim, now: Instant) -> Batch | None:
         """The claim's batch, to be invoked now, unless it waited too long or can never be invoked."""
@@ -55,6 +116,8 @@ class Claims:
         batch = claim.batches[0]
         if self.policy.max_age is not None and self.cut_expired(claim, batch, now):
             return None
+        if self.windowed and (window := batch.pieces[0].hold.window) is not None:
+            batch.window = window.call(final=batch.final)
         if batch.waits and self._held_too_long(batch.since, now):
             self.undo(claim, batch, now)
             return None
@@ -104,7 +167,7 @@ class Claims:
         lanes, claim.lanes = claim.lanes, {}
         for lane in lanes:
             self._free(lane, now)
-        self._over(claim)
+        self._over(claim, now)
 
     def edit(self, claim: Claim, heads: list[Batch], now: Instant) -> None:
         """Replace the first batch of a claim by `heads`; lanes of which nothing is left are free again."""
@@ -136,7 +199,7 @@ class Claims:
 
     def _split(self, claim: Claim, now: Instant) -> None:
         """Batches that share no lane do not wait for each other: a failing lane stops only itself."""
-        self._over(claim)
+        self._over(claim, now)
         for batches, lanes in components(list(claim.batches)):
             part = Claim(batches, lanes)
             part.since, part.reason = claim.since, claim.reason
@@ -145,7 +208,7 @@ class Claims:
     def place(self, claim: Claim, now: Instant) -> None:
         """Put a claim where its first batch belongs."""
         if not claim.batches:
-            self._over(claim)
+            self._over(claim, now)
             return
         head = claim.batches[0]
         if head.condition is not None:
@@ -157,10 +220,12 @@ class Claims:
         else:
             self._make_ready(claim, now)
 
-    def _over(self, claim: Claim) -> None:
+    def _over(self, claim: Claim, now: Instant) -> None:
         claim.state = State.OVER
         for hold in claim.holds:
             hold.claims.pop(claim, None)
+            if self.windowed:
+                self.close_window(hold, now)
 
     def _make_ready(self, claim: Claim, now: Instant) -> None:
         claim.state = State.READY
@@ -170,7 +235,7 @@ class Claims:
     def finish(self, piece: Part) -> None:
         """These records are resolved for good."""
         hold = piece.hold
-        if not hold.gone:
+        if not hold.gone and piece.records:
             hold.ledger.finish(piece.records, piece.ordinals)
             self.moved[hold.grant] = hold
             if hold.starved:
@@ -275,6 +340,9 @@ class Claims:
             self._make_ready(item, now)
             return
         item.due = None
+        if isinstance(item, Window):
+            self.close_window(item.hold, now)
+            return
         if isinstance(item, Pool):
             self.poke(item, now)
         else:
@@ -296,7 +364,8 @@ class Claims:
     def _watch_claim(self, claim: Claim, now: Instant) -> None:
         batch = claim.batches[0]
         for piece in batch.pieces:
-            self.watch(piece.hold, piece.records[0], batch.since, now)
+            if piece.records:
+                self.watch(piece.hold, piece.records[0], batch.since, now)
 
     def _held_too_long(self, since: float, now: Instant) -> bool:
         """Ours (13-2): what a queue redelivers is held for `throttle_hold` at most."""
@@ -356,6 +425,15 @@ class Claims:
         for run in fresh:
             lane.add(run)
 
+    def _cut_final(self, claim: Claim, batch: Batch, limit: float, now: Instant) -> bool:
+        """A window's final call is as old as its latest record. AWS: the limits hold for it too (7-7)."""
+        window = batch.pieces[0].hold.window
+        if window is None or window.last > limit:
+            return False
+        batch.condition = "RecordAgeExceeded"
+        self.edit(claim, [batch], now)
+        return True
+
     def cut_expired(self, claim: Claim, batch: Batch, now: Instant) -> bool:
         """Give up the expired front of a batch; what is left is the same batch with the same counter (12-10).
 
@@ -363,6 +441,8 @@ class Claims:
         """
         assert self.policy.max_age is not None
         limit = now.wall - self.policy.max_age
+        if self.windowed and batch.final:
+            return self._cut_final(claim, batch, limit, now)
         counts = [expired(self.shape, piece.records, limit) for piece in batch.pieces]
         if not any(counts):
             return False

@@ -18,6 +18,7 @@ from pollers.flow.ledger import Ledger, LogLedger, QueueLedger, Total
 from pollers.flow.limits import room_limit
 from pollers.flow.outcomes import Reading
 from pollers.flow.records import Delivery, Grant, Instant, Outcome, Page, Policy, Progress, Raw, Shape
+from pollers.flow.windows import Window
 
 __all__ = ["Flow"]
 
@@ -48,15 +49,19 @@ class Flow:
 
     def grant(self, grant: Grant, now: Instant) -> None:
         """A partition is ours."""
+        window = Window(self._policy.tumbling, grant.resume.state) if self._policy.tumbling else None
         ledger: Ledger = (
             QueueLedger(self.total)
             if self._delivery.redelivers
-            else LogLedger(self.total, self._shape.position, grant.resume)
+            else LogLedger(self.total, self._shape.position, grant.resume, window)
         )
         pool = self._shared_pool
         if pool is None and (self._delivery.mixed or self._delivery.lane == "none"):
             pool = Pool()
-        self._holds[grant] = Hold(grant, ledger, pool, room_limit(self._policy, self._delivery))
+        hold = self._holds[grant] = Hold(grant, ledger, pool, room_limit(self._policy, self._delivery))
+        if window is not None:
+            hold.window, window.hold = window, hold
+            self._claims.watch_window(hold, now)
 
     def accept(self, grant: Grant, page: Page, now: Instant) -> None:
         """Take a page in. What a revoked queue still brings is given back; for a log it is dropped."""
@@ -83,6 +88,10 @@ class Flow:
             for pool in pools:
                 self._claims.poke(pool, now, force=force)
             self._claims.watch(hold, records[0], now.monotonic, now)
+        if hold.window is not None:
+            hold.window.ended = hold.window.ended or page.end
+            hold.window.caught_up = not page.records and page.behind == 0
+            self._claims.close_window(hold, now)
 
     def _skip_finished(
         self, hold: Hold, records: Sequence[Raw], ordinals: Sequence[int]
@@ -319,4 +328,5 @@ def _without(
 
 def _lowest(claim: Claim, hold: Hold) -> int:
     """The first ordinal of the partition in the claim."""
-    return min(piece.ordinals[0] for batch in claim.batches for piece in batch.pieces if piece.hold is hold)
+    ordinals = [piece.ordinals[0] for batch in claim.batches for piece in batch.pieces if piece.hold is hold and piece]
+    return min(ordinals, default=0)  # the final call of a window has no records

@@ -18,6 +18,7 @@ from pollers.flow.records import Delivery, Grant, Page, Policy, Raw, Shape
 
 if TYPE_CHECKING:
     from pollers.flow.batches import Claim
+    from pollers.flow.windows import Window
 
 __all__ = ["Hold", "Lane", "LaneKey", "Pool", "Run"]
 
@@ -105,6 +106,15 @@ class Lane:
             self.pool.count += self.count
             self.pool.nbytes += self.nbytes
 
+    def front(self, most: int) -> list[Raw]:
+        """Up to `most` of the records that wait longest; they wait on."""
+        found: list[Raw] = []
+        for run in self.runs:
+            found += run.records[run.start : run.start + most - len(found)]
+            if len(found) >= most:
+                break
+        return found
+
     def first(self) -> Raw:
         """The record that waits longest."""
         run = self.runs[0]
@@ -149,13 +159,16 @@ class Pool:
         self.count -= lane.count
         self.nbytes -= lane.nbytes
 
-    def gather(self, policy: Policy, shape: Shape) -> tuple[list[Piece], bool]:
+    def gather(
+        self, policy: Policy, shape: Shape, most: int | None = None, reserve: int = 0
+    ) -> tuple[list[Piece], bool]:
         """Take records for one batch off its lanes: (what was taken, whether it is one record that no event can hold).
 
-        A page's bound counts once for all that is taken from it; records are measured only where bounds do not fit.
+        At most `most` records, and `reserve` bytes of the event are for other things. A page's bound counts once for
+        all that is taken from it; records are measured only where bounds do not fit.
         """
         taken: list[Piece] = []
-        missing, used, limit = policy.batch_size, 0, policy.max_bytes - ENVELOPE
+        missing, used, limit = most or policy.batch_size, 0, policy.max_bytes - ENVELOPE - reserve
         exact = False  # whether `used` was measured
         counted: set[int] = set()  # ids of pages whose bound is in `used`; the pages live in the runs
         while self.lanes and missing:
@@ -213,7 +226,20 @@ class Pool:
 class Hold:
     """All that the flow keeps of one grant."""
 
-    __slots__ = ("claims", "due", "gone", "grant", "lanes", "ledger", "limit", "pool", "resumed", "revoked", "starved")
+    __slots__ = (
+        "claims",
+        "due",
+        "gone",
+        "grant",
+        "lanes",
+        "ledger",
+        "limit",
+        "pool",
+        "resumed",
+        "revoked",
+        "starved",
+        "window",
+    )
 
     def __init__(self, grant: Grant, ledger: Ledger, pool: Pool | None, limit: int) -> None:
         self.grant = grant
@@ -227,6 +253,7 @@ class Hold:
         self.revoked = False  # nothing starts any more
         self.gone = False  # nothing counts any more
         self.starved = False  # it is not read for want of room
+        self.window: Window | None = None  # the tumbling one, where the mapping has them
 
     def lane(self, key: LaneKey | None, *, ordered: bool) -> Lane:
         """The lane of a key; made when the key is first seen, forgotten when it is idle."""

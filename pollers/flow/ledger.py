@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pollers.flow.records import Page, Position, Progress, Range, Raw, Resume
+from pollers.flow.windows import Window
 
 __all__ = ["ABOVE_LIMIT", "Ledger", "LogLedger", "QueueLedger", "Total"]
 
@@ -123,6 +124,10 @@ class Ledger(ABC):
         self.marks.clear()
 
     @abstractmethod
+    def touch(self) -> None:
+        """Something that is settled with the records has changed."""
+
+    @abstractmethod
     def end(self) -> None:
         """The partition is closed: nothing more will be accepted."""
 
@@ -184,6 +189,9 @@ class QueueLedger(Ledger):
     def drop(self, ordinals: Sequence[int]) -> None:
         self._let_go(ordinals)
 
+    def touch(self) -> None:
+        """Nothing is settled with a queue's records."""
+
     def end(self) -> None:
         """A queue is never closed."""
 
@@ -205,10 +213,29 @@ class QueueLedger(Ledger):
 class LogLedger(Ledger):
     """A log is told one position below which everything is finished, and the finished ranges above it."""
 
-    __slots__ = ("_ended", "_position", "_safe", "_settled", "_shown", "_starts", "_stops", "_version", "low")
+    __slots__ = (
+        "_ended",
+        "_position",
+        "_safe",
+        "_settled",
+        "_shown",
+        "_starts",
+        "_stops",
+        "_version",
+        "_window",
+        "low",
+    )
 
-    def __init__(self, total: Total, position: Callable[[Raw], Position | None], resume: Resume) -> None:
+    def __init__(
+        self,
+        total: Total,
+        position: Callable[[Raw], Position | None],
+        resume: Resume,
+        window: Window | None = None,
+    ) -> None:
+        """`window`: the partition's tumbling window, whose state is settled with the position that it belongs to."""
         super().__init__(total)
+        self._window = window
         self._position = position
         self._safe = resume.safe  # the position below `low` as far as whole pages go
         self.low = 0  # every ordinal below is finished
@@ -249,6 +276,10 @@ class LogLedger(Ledger):
         self._ended = True
         self._version += 1
 
+    def touch(self) -> None:
+        """Something that is settled with the position has changed."""
+        self._version += 1
+
     def full(self) -> bool:
         return len(self._starts) >= ABOVE_LIMIT
 
@@ -263,7 +294,8 @@ class LogLedger(Ledger):
                 (self._position_of(start), self._position_of(stop - 1))
                 for start, stop in zip(self._starts, self._stops, strict=True)
             ),
-            finished=self._ended and self.low == self.next,
+            state=None if self._window is None else self._window.saved(),
+            finished=self._ended and self.low == self.next and not (self._window is not None and self._window.pending),
         )
 
     def settled(self, progress: Progress) -> None:
