@@ -28,6 +28,7 @@ class EventSourceMapping(Mapping):
     - `filters`: event patterns, as JSON text or as dicts; a record that none matches is not delivered.
     - `maximum_retry_attempts`, `maximum_record_age_in_seconds`, `bisect_batch_on_function_error`, `on_failure`: for
       logs; None means until the record expires at the source. A queue redelivers, and has a redrive policy, by itself.
+    - `tumbling_window_in_seconds`: for streams, the width of windows whose state the function hands from call to call.
     - `maximum_concurrency`: invocations at once of this mapping; `reserved_concurrency`: of all mappings of a function.
     - `timeout`: seconds of one invocation (Lambda's default is 3); `isolation`: where a function runs.
     - `weight`: its part of permits that several mappings want. `name`: its identity, under which positions are kept.
@@ -48,6 +49,7 @@ class EventSourceMapping(Mapping):
         maximum_retry_attempts: int | None = None,
         maximum_record_age_in_seconds: float | None = None,
         bisect_batch_on_function_error: bool = False,
+        tumbling_window_in_seconds: int = 0,
         on_failure: Destination | None = None,
         on_destination_failure: Literal["hold", "drop"] = "hold",
         maximum_concurrency: int | None = None,
@@ -68,6 +70,7 @@ class EventSourceMapping(Mapping):
             ("maximum_batching_window_in_seconds", window, 0, 300),
             ("maximum_retry_attempts", maximum_retry_attempts, 0, 10_000),
             ("maximum_record_age_in_seconds", maximum_record_age_in_seconds, 60, 604_800),
+            ("tumbling_window_in_seconds", tumbling_window_in_seconds, 0, 900),
             ("maximum_concurrency", maximum_concurrency, 1, 1_000_000),
             ("reserved_concurrency", reserved_concurrency, 1, 1_000_000),
             ("timeout", timeout, 0.001, 900),
@@ -80,6 +83,8 @@ class EventSourceMapping(Mapping):
                 bisect_batch_on_function_error=bisect_batch_on_function_error or None,
                 on_failure=on_failure,
             )
+        if tumbling_window_in_seconds:
+            problems += _not_with_windows(source, filters)
         compiled = _compile(filters, source, problems)
         if problems:
             raise ConfigurationError(problems)
@@ -95,6 +100,7 @@ class EventSourceMapping(Mapping):
                 retries=maximum_retry_attempts,
                 max_age=maximum_record_age_in_seconds,
                 bisect=bisect_batch_on_function_error,
+                tumbling=tumbling_window_in_seconds,
                 destination=on_failure is not None,
                 drop_undelivered=on_destination_failure == "drop",
                 throttle_hold=throttle_hold,
@@ -129,6 +135,17 @@ def _out_of_range(*checks: tuple[str, float | None, float, float]) -> list[Probl
         for name, value, low, high in checks
         if value is not None and not low <= value <= high
     ]
+
+
+def _not_with_windows(source: Source, filters: Sequence[str | AnyMapping[str, Any]]) -> list[Problem]:
+    """AWS: a tumbling window has one state for a shard, so one lane, and takes no filters (7-8)."""
+    name, delivery = "tumbling_window_in_seconds", source.delivery
+    problems = []
+    if delivery.redelivers or delivery.mixed or delivery.slots != 1:
+        problems.append(Problem(name, "windows belong to shards with one lane.", "Leave it out, or read in one lane."))
+    if filters:
+        problems.append(Problem(name, "filters cannot be used with tumbling windows.", "Leave one of the two out."))
+    return problems
 
 
 def _not_for_queues(**given: object) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Runs the demo: embedded servers, five mappings, a live table, and a verdict from what the functions wrote down."""
+"""Runs the demo: embedded servers, six mappings, a live table, and a verdict from what the functions wrote down."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from pollers.engine.supervisor import Pollers
 from pollers.service.demo import scenario
 from pollers.service.demo.show import Line, Table, verdict
 from pollers.service.demo.witness import Handler, Ledger, witnessed
-from pollers.sources.memory import MemoryLog, MemoryLogSource
+from pollers.sources.dynamodb import DynamoDbSource
+from pollers.sources.kinesis import KinesisSource
 from pollers.sources.sqs import SqsSource
+from pollers.stores.sqlite import SqliteStore
 from pollers.testing.audit import Call, History, Sent, check
 from pollers.testing.front import EmbeddedAws
 from pollers.testing.queues import EmbeddedQueue
+from pollers.testing.streams import EmbeddedStream
+from pollers.testing.tables import EmbeddedTable
 
 __all__ = ["run_demo"]
 
 LIMIT = 40.0  # seconds after which the demo ends even if something is left
 PACE = 5.0  # seconds over which everything is sent
-LOGS = frozenset({"clicks"})
+WINDOW = 2  # seconds of a tumbling window
+LOGS = frozenset({"clicks", "changes"})
+NAMES = {"clicks": scenario.name_of_record, "changes": scenario.name_of_change}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,10 @@ class Stage:
 
     queues: dict[str, EmbeddedQueue]
     dead: dict[str, EmbeddedQueue]
-    log: MemoryLog
+    stream: EmbeddedStream
+    table: EmbeddedTable
+    store: SqliteStore
+    counted: scenario.Changes
     ledger: Ledger
     failures: Path
 
@@ -80,13 +89,22 @@ def _set_up(aws: EmbeddedAws, folder: Path) -> Stage:
         "events": queue("events", 30),
         "reports": queue("reports", 2),
     }
-    return Stage(queues, dead, MemoryLog("clicks"), Ledger(folder / "ledger.jsonl"), folder / "failures.jsonl")
+    aws.run(lambda: aws.dynamodb.create_table("items", shards=2))
+    return Stage(
+        queues,
+        dead,
+        EmbeddedStream.create(aws, "clicks", shards=2),
+        EmbeddedTable(aws, "items"),
+        SqliteStore(folder / "positions.db"),
+        scenario.Changes(),
+        Ledger(folder / "ledger.jsonl"),
+        folder / "failures.jsonl",
+    )
 
 
 def _mappings(stage: Stage) -> list[EventSourceMapping]:
     def seen(name: str, function: Handler) -> Handler:
-        of = scenario.name_of_record if name in LOGS else scenario.name_of_message
-        return witnessed(stage.ledger, name, of, function)
+        return witnessed(stage.ledger, name, NAMES.get(name, scenario.name_of_message), function)
 
     def source(name: str) -> SqsSource:
         return SqsSource(stage.queues[name].url)
@@ -109,13 +127,19 @@ def _mappings(stage: Stage) -> list[EventSourceMapping]:
             source("reports"), seen("reports", scenario.reports), name="reports", batch_size=1, timeout=15
         ),
         EventSourceMapping(
-            MemoryLogSource(stage.log, parallelization_factor=3),
+            KinesisSource(stage.stream.arn, store=stage.store, parallelization_factor=3),
             seen("clicks", scenario.clicks),
             name="clicks",
             batch_size=20,
             maximum_retry_attempts=2,
             bisect_batch_on_function_error=True,
             on_failure=FileDestination(str(stage.failures)),
+        ),
+        EventSourceMapping(
+            DynamoDbSource(stage.table.stream_arn, store=stage.store),
+            seen("changes", stage.counted.handle),
+            name="changes",
+            tumbling_window_in_seconds=WINDOW,
         ),
     ]
 
@@ -127,6 +151,7 @@ async def _play(stage: Stage) -> int:
         *scenario.to_events(),
         *scenario.to_reports(),
         *scenario.to_clicks(),
+        *scenario.to_changes(),
     ]
     begun = time.monotonic()
     async with Pollers(_mappings(stage), ramp=None) as pollers:
@@ -140,6 +165,7 @@ async def _play(stage: Stage) -> int:
                     break
             await producing
         left = await pollers.drain(10)
+    await stage.store.close()
     if left:
         print(f"left at the end: {left.invocations} invocations, {left.unsettled} unsettled records", file=sys.stderr)
     return _judge(stage, sent, time.monotonic() - begun)
@@ -155,25 +181,37 @@ async def _produce(stage: Stage, sent: list[Sent]) -> None:
 
 async def _send_all(stage: Stage, some: list[Sent]) -> None:
     for number, one in enumerate(some):
-        body = json.dumps({"id": one.record, "kind": "other" if one.filtered else "order"})
-        if one.mapping in stage.queues:
-            members = {} if one.key is None else {"MessageGroupId": one.key}
-            queue = stage.queues[one.mapping]
-            await asyncio.to_thread(queue.send, body, **members)
-        else:
-            stage.log.put(body.encode(), key=one.key or "")
+        await asyncio.to_thread(_send, stage, one)
+        if one.mapping == "clicks" and number == len(some) // 2:
+            await asyncio.to_thread(lambda: stage.stream.split(stage.stream.open_shards()[0]))
         if number % 10 == 9:
             await asyncio.sleep(PACE * 10 / len(some))
 
 
+def _send(stage: Stage, one: Sent) -> None:
+    body = json.dumps({"id": one.record, "kind": "other" if one.filtered else "order"})
+    if one.mapping in stage.queues:
+        members = {} if one.key is None else {"MessageGroupId": one.key}
+        stage.queues[one.mapping].send(body, **members)
+    elif one.mapping == "clicks":
+        stage.stream.put(body, one.key or "")
+    else:
+        stage.table.put({"id": {"S": one.key or ""}, "change": {"S": one.record}})
+
+
 async def _finished(stage: Stage, sent: list[Sent]) -> bool:
-    """Whether the queues are empty and every record of the log has been dealt with."""
+    """Whether the queues are empty, every record of the streams has been dealt with, and the windows are closed."""
     for queue in stage.queues.values():
         counts = await asyncio.to_thread(queue.counts)
         if counts.waiting or counts.in_flight:
             return False
-    history = _history(stage, sent)
-    return not any(problem.startswith("clicks") for problem in check(history).lost)
+    if sum(stage.counted.windows) < _changes(sent):
+        return False
+    return not any(problem.startswith("clicks") for problem in check(_history(stage, sent)).lost)
+
+
+def _changes(sent: list[Sent]) -> int:
+    return sum(one.mapping == "changes" for one in sent)
 
 
 def _lines(pollers: Pollers, stage: Stage) -> Iterable[Line]:
@@ -210,8 +248,10 @@ def _judge(stage: Stage, sent: list[Sent], seconds: float) -> int:
     history = _history(stage, sent)
     report = check(history)
     rejected = {name: not check(spoil(history)).sound for name, spoil in SPOILT.items()}
-    verdict(report, rejected, seconds, {mapping: check(_only(history, mapping)) for mapping in _names(sent)})
-    return 0 if report.sound and all(rejected.values()) else 1
+    counted = sum(stage.counted.windows)
+    parts = {mapping: check(_only(history, mapping)) for mapping in _names(sent)}
+    verdict(report, rejected, seconds, parts, (len(stage.counted.windows), counted))
+    return 0 if report.sound and all(rejected.values()) and counted == _changes(sent) else 1
 
 
 def _names(sent: list[Sent]) -> list[str]:

@@ -11,13 +11,16 @@ from typing import Any
 from pollers.testing.audit import Sent
 
 __all__ = [
+    "Changes",
     "clicks",
     "events",
+    "name_of_change",
     "name_of_message",
     "name_of_record",
     "orders",
     "payments",
     "reports",
+    "to_changes",
     "to_clicks",
     "to_events",
     "to_orders",
@@ -39,6 +42,11 @@ def name_of_message(record: dict[str, Any]) -> str:
 def name_of_record(record: dict[str, Any]) -> str:
     """The producer's name of a Kinesis record."""
     return str(json.loads(base64.b64decode(record["kinesis"]["data"]))["id"])
+
+
+def name_of_change(record: dict[str, Any]) -> str:
+    """The producer's name of a change of an item."""
+    return str(record["dynamodb"]["NewImage"]["change"]["S"])
 
 
 # What is sent
@@ -67,8 +75,13 @@ def to_reports() -> Iterator[Sent]:
 
 
 def to_clicks() -> Iterator[Sent]:
-    """A log: three lanes, many keys, one record that no attempt gets through."""
+    """A Kinesis stream: three lanes a shard, many keys, one record that no attempt gets through."""
     return (Sent("clicks", f"click-{number}", key=f"user-{number % 20}") for number in range(600))
+
+
+def to_changes() -> Iterator[Sent]:
+    """A table's stream: changes of twelve items."""
+    return (Sent("changes", f"change-{number}", key=f"item-{number % 12}") for number in range(300))
 
 
 # What receives it
@@ -130,3 +143,17 @@ async def clicks(event: dict[str, Any], context: Any) -> None:
     await asyncio.sleep(0.01)
     if any(name_of_record(record) == POISON_CLICK for record in event["Records"]):
         raise ValueError("this click cannot be counted")
+
+
+class Changes:
+    """Counts a table's changes in the state of a tumbling window, and keeps what each window came to."""
+
+    def __init__(self) -> None:
+        self.windows: list[int] = []
+
+    async def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Hands the count on; the final call of a window brings it home."""
+        count = event["state"].get("count", 0) + len(event["Records"])
+        if event["isFinalInvokeForWindow"]:
+            self.windows.append(count)
+        return {"state": {"count": count}}

@@ -23,7 +23,8 @@ SHOWS = {
     "payments": "FIFO queue, 8 groups, one of them fails",
     "events": "standard queue, filtered",
     "reports": "work longer than the visibility timeout",
-    "clicks": "log, 3 lanes, a poison record under bisect",
+    "clicks": "Kinesis, 3 lanes a shard, a poison record under bisect, a split",
+    "changes": "DynamoDB stream, counted in tumbling windows",
 }
 
 
@@ -81,10 +82,16 @@ def _live_table(lines: Iterable[Line]) -> RichTable:
     return table
 
 
-def verdict(report: Report, rejected: Mapping[str, bool], seconds: float, parts: Mapping[str, Report]) -> None:
-    """Print what the ledger says."""
+def verdict(
+    report: Report,
+    rejected: Mapping[str, bool],
+    seconds: float,
+    parts: Mapping[str, Report],
+    windows: tuple[int, int],
+) -> None:
+    """Print what the ledger says. `windows`: tumbling windows that were closed, and changes that they counted."""
     if not sys.stdout.isatty():
-        print(json.dumps(_as_json(report, rejected, seconds, parts)), flush=True)
+        print(json.dumps(_as_json(report, rejected, seconds, parts, windows)), flush=True)
         return
     table = RichTable(title="What the functions wrote down", title_justify="left")
     table.add_column("mapping")
@@ -99,6 +106,7 @@ def verdict(report: Report, rejected: Mapping[str, bool], seconds: float, parts:
     console.print(table)
     for problem in (*report.lost, *report.disordered, *report.duplicates, *report.strange)[:10]:
         console.print(f"[red]{problem}")
+    console.print(f"{windows[0]} tumbling windows counted {windows[1]} changes of {parts['changes'].sent}.")
     for name, yes in rejected.items():
         console.print(f"The checker {'rejects' if yes else '[red]accepts[/red]'} a ledger with {name}.")
     console.print(f"{'Sound' if report.sound else '[red]Not sound[/red]'}, after {seconds:.0f} s.")
@@ -118,13 +126,18 @@ def _numbers(report: Report) -> dict[str, int]:
 
 
 def _as_json(
-    report: Report, rejected: Mapping[str, bool], seconds: float, parts: Mapping[str, Report]
+    report: Report,
+    rejected: Mapping[str, bool],
+    seconds: float,
+    parts: Mapping[str, Report],
+    windows: tuple[int, int],
 ) -> dict[str, object]:
     return {
         **_numbers(report),
         "sound": report.sound,
         "problems": [*report.lost, *report.disordered, *report.duplicates, *report.strange][:10],
         "spoilt_ledgers_rejected": dict(rejected),
+        "windows": {"closed": windows[0], "counted": windows[1]},
         "seconds": round(seconds, 1),
         "mappings": {mapping: _numbers(part) for mapping, part in parts.items()},
     }

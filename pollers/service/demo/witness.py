@@ -86,4 +86,6 @@ def witnessed(ledger: Ledger, mapping: str, name: Callable[[dict[str, Any]], str
 
 
 def _identifier(record: dict[str, Any]) -> str:
-    return str(record["messageId"] if "messageId" in record else record["kinesis"]["sequenceNumber"])
+    if "messageId" in record:
+        return str(record["messageId"])
+    return str(record["kinesis"]["sequenceNumber"] if "kinesis" in record else record["dynamodb"]["SequenceNumber"])
