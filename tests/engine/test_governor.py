@@ -222,3 +222,13 @@ def test_a_mapping_over_its_bytes_is_woken_when_they_are_freed() -> None:
     assert not one.may_hold()
     one.weigh(10)
     assert woken == ["one"]
+
+
+@pytest.mark.rule("13-9")
+def test_limits_belong_to_one_set_of_mappings_and_nothing_is_shared_beyond_it() -> None:
+    one, other = Governor(concurrency=1), Governor(concurrency=1)
+    first = one.share("function", lambda: None, 0.0)
+    second = other.share("function", lambda: None, 0.0)
+    assert first.take(0.0)
+    assert second.take(0.0)
+    assert not first.take(0.0)
