@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import aiohttp
 from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
 
 from pollers.aws.refusals import Kind, kind_of
 from pollers.errors import PollersError, SourceError
@@ -87,6 +88,8 @@ def diagnose(error: Exception, *, service: str, operation: str, endpoint: str) -
         return _of_answer(error.response, service, operation, endpoint)
     if isinstance(error, Unreadable):
         return _unreadable(error.detail, service, error.endpoint)
+    if isinstance(error, ResponseParserError):
+        return _unreadable(_text(error), service, endpoint)
     if _is(error, _NO_CREDENTIALS):
         return Diagnosis(Kind.CREDENTIALS, "no credentials were found", _GIVE_CREDENTIALS)
     if _is(error, _CREDENTIALS):
@@ -123,7 +126,16 @@ _NETWORK = (botocore.ConnectionError, botocore.HTTPClientError, aiohttp.ClientEr
 
 
 # All that a call of a client raises on purpose.
-FAILURES: Final = (botocore.ClientError, botocore.BotoCoreError, aiohttp.ClientError, OSError, Unreadable)
+FAILURES: Final = (
+    botocore.ClientError,
+    botocore.BotoCoreError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    OSError,
+    Unreadable,
+)
+# HTTP: the answer to a HEAD has no body, and so no code of its own.
+_OF_HEADS: Final = {403: "AccessDenied", 404: "NotFound"}
 
 
 def _is(error: Exception, kinds: tuple[type[Exception], ...]) -> bool:
@@ -160,8 +172,9 @@ def _of_the_rest(error: Exception, operation: str, service: str, endpoint: str) 
 def _of_answer(response: Mapping[str, Any], service: str, operation: str, endpoint: str) -> Diagnosis:
     """An answer with a status of 300 or more."""
     fault = response.get("Error", {})
-    code, message = str(fault.get("Code", "")), _short(str(fault.get("Message", "")).rstrip("."))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    heads = _OF_HEADS if operation.startswith("Head") else {}
+    code, message = heads.get(status, str(fault.get("Code", ""))), _short(str(fault.get("Message", "")).rstrip("."))
     if status < 500 and (not code or code.isdigit()):
         return _unreadable(f"status {status}: {message or 'no text'}", service, endpoint)
     kind = kind_of(code, message, status)
