@@ -117,6 +117,32 @@ def validate(ctx: click.Context, file: Path, app_dir: Path | None) -> None:
     show(configuration)
 
 
+@cli.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("mapping")
+@click.option("--to", metavar="WHERE", help="TRIM_HORIZON, LATEST, or a moment such as 2026-01-31T12:00:00Z.")
+@click.option("--shard", metavar="ID", help="One shard only, with --after.")
+@click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="The sequence number to go on behind.")
+@click.option("--dry-run", is_flag=True, help="Say what would be moved, and change nothing.")
+def seek(file: Path, mapping: str, to: str | None, shard: str | None, after: int | None, dry_run: bool) -> None:
+    """Move where MAPPING of FILE goes on in its stream. Stop the mapping first.
+
+    --to moves every shard; --shard with --after moves one. What was processed behind the new position is processed
+    again; what lies between an old position and a later one is skipped.
+    """
+    if (to is None) == (shard is None) or (shard is None) != (after is None):
+        raise click.UsageError("Give --to, or --shard with --after.")
+
+    from pollers.config.parse import load
+    from pollers.flow.records import Partition
+    from pollers.service import seek as command
+
+    configuration = load(file)
+    chosen = command.chosen(configuration, mapping)
+    where = command.After(Partition(shard), after) if shard is not None and after is not None else None
+    command.seek(configuration, chosen, where or command.moment(to or ""), dry_run=dry_run)
+
+
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of configuration files, for editors and checks."""

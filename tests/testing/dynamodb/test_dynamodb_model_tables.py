@@ -87,6 +87,16 @@ def test_scan_finds_every_item_once_page_by_page(dynamo):
     assert sorted(int(item["at"]["N"]) for item in found) == list(range(25))
 
 
+def test_scan_sees_what_was_written_since_the_one_before(dynamo):
+    table = dynamo.create()
+    table.put(KEY)
+    assert dynamo.tables("Scan", TableName="orders")["Items"] == [KEY]
+    table.put({"id": {"S": "2"}})
+    assert dynamo.tables("Scan", TableName="orders")["Count"] == 2
+    table.delete(KEY)
+    assert dynamo.tables("Scan", TableName="orders")["Items"] == [{"id": {"S": "2"}}]
+
+
 def test_scan_gives_at_most_one_megabyte_at_once(dynamo):
     table = dynamo.create()
     for id in range(5):
