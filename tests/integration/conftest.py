@@ -6,10 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from pollers.testing.front import EmbeddedAws
 
 SERVERS = Path(__file__).with_name("servers")
 LACKING = 3  # exit code of a start script that misses a program
@@ -25,9 +28,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(script: str, folder: Path, port: int) -> None:
+def _start(script: str, folder: Path, port: int, *server: str) -> None:
     """Run the start script. What it lacks is a reason to skip on a user's machine, and a failure in CI."""
-    command = [str(SERVERS / script), "start", str(folder), str(port)]
+    command = [str(SERVERS / script), "start", *server, str(folder), str(port)]
     with (folder / "start.log").open("w+") as log:  # not a pipe: the server would keep it open
         code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=300).returncode
         log.seek(0)
@@ -36,6 +39,50 @@ def _start(script: str, folder: Path, port: int) -> None:
         pytest.skip(said)
     if code:
         pytest.fail(said, pytrace=False)
+
+
+@dataclass(frozen=True)
+class KinesisServer:
+    """A Kinesis to try things on, and what it is known not to do."""
+
+    name: str
+    url: str
+    lacks: Mapping[str, str]
+
+    def wanted(self, ability: str) -> None:
+        """Skip the test where the server is known to lack what it needs."""
+        if ability in self.lacks:
+            pytest.skip(f"{self.name}: {self.lacks[ability]}")
+
+
+LACKS: dict[str, dict[str, str]] = {
+    "embedded": {},
+    "kinesis-local": {"throttles": "it never throttles"},
+    "kinesalite": {
+        "throttles": "it never throttles",
+        "paging": "ListShards has no pages and no filters",
+        "children": "GetRecords names no ChildShards",
+        "scaling": "it has no UpdateShardCount",
+        "arns": "streams have no ARN in its requests",
+    },
+}
+
+
+@pytest.fixture(scope="session", params=list(LACKS))
+def kinesis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KinesisServer]:
+    """Each Kinesis in turn: the embedded one, and two that others wrote."""
+    name = str(request.param)
+    if name == "embedded":
+        with EmbeddedAws.in_thread() as aws:
+            yield KinesisServer(name, aws.endpoint_url, LACKS[name])
+        return
+    folder = tmp_path_factory.mktemp(name)
+    port = _free_port()
+    try:
+        _start("kinesis.sh", folder, port, name)
+        yield KinesisServer(name, f"http://127.0.0.1:{port}", LACKS[name])
+    finally:
+        subprocess.run([str(SERVERS / "kinesis.sh"), "stop", str(folder)], check=True, timeout=60)
 
 
 @pytest.fixture(scope="session")
