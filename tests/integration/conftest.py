@@ -6,11 +6,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kinesis_client import LACKS, KinesisServer
 
 from pollers.testing.front import EmbeddedAws
 
@@ -39,33 +39,6 @@ def _start(script: str, folder: Path, port: int, *server: str) -> None:
         pytest.skip(said)
     if code:
         pytest.fail(said, pytrace=False)
-
-
-@dataclass(frozen=True)
-class KinesisServer:
-    """A Kinesis to try things on, and what it is known not to do."""
-
-    name: str
-    url: str
-    lacks: Mapping[str, str]
-
-    def wanted(self, ability: str) -> None:
-        """Skip the test where the server is known to lack what it needs."""
-        if ability in self.lacks:
-            pytest.skip(f"{self.name}: {self.lacks[ability]}")
-
-
-LACKS: dict[str, dict[str, str]] = {
-    "embedded": {},
-    "kinesis-local": {"throttles": "it never throttles"},
-    "kinesalite": {
-        "throttles": "it never throttles",
-        "paging": "ListShards has no pages and no filters",
-        "children": "GetRecords names no ChildShards",
-        "scaling": "it has no UpdateShardCount",
-        "arns": "streams have no ARN in its requests",
-    },
-}
 
 
 @pytest.fixture(scope="session", params=list(LACKS))

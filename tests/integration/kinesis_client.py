@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
 
+import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 _names = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class KinesisServer:
+    """A Kinesis to try things on, and what it is known not to do."""
+
+    name: str
+    url: str
+    lacks: Mapping[str, str]
+
+    def wanted(self, ability: str) -> None:
+        """Skip the test where the server is known to lack what it needs."""
+        if ability in self.lacks:
+            pytest.skip(f"{self.name}: {self.lacks[ability]}")
+
+
+LACKS: dict[str, dict[str, str]] = {
+    "embedded": {},
+    "kinesis-local": {"throttles": "it never throttles"},
+    "kinesalite": {
+        "throttles": "it never throttles",
+        "paging": "ListShards has no pages and no filters",
+        "children": "GetRecords names no ChildShards",
+        "scaling": "it has no UpdateShardCount",
+        "arns": "streams have no ARN in its requests",
+    },
+}
 
 
 class Bench:

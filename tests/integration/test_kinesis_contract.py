@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import KinesisServer
-from kinesis_client import Bench, bench_on, hash_of
+from kinesis_client import Bench, KinesisServer, bench_on, hash_of
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import KinesisServer
-from kinesis_client import Bench, bench_on
+from kinesis_client import Bench, KinesisServer, bench_on
 
 from pollers.config.library import EventSourceMapping
 from pollers.engine.supervisor import Pollers
