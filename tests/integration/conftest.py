@@ -58,6 +58,27 @@ def kinesis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         subprocess.run([str(SERVERS / "kinesis.sh"), "stop", str(folder)], check=True, timeout=60)
 
 
+@pytest.fixture(scope="session", params=["embedded", "moto"])
+def dynamodb_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of each DynamoDB in turn: the embedded one, and moto, whose streams have one shard for ever."""
+    if request.param == "embedded":
+        with EmbeddedAws.in_thread() as aws:
+            yield aws.endpoint_url
+        return
+    command = [sys.executable, str(SERVERS / "moto_server.py"), str(_free_port())]
+    with (tmp_path_factory.mktemp("moto") / "log").open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "started\n"
+            yield f"http://127.0.0.1:{command[-1]}"
+        finally:
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()
+
+
 @pytest.fixture(scope="session")
 def elasticmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an ElasticMQ."""
