@@ -45,12 +45,12 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._calls: dict[Call, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._sweeps_at = 0.0  # kept here: uvloop's handle does not know it for what is due within a millisecond
 
     def arm(self, call: Call) -> None:
         self._calls[call] = None
-        timer = self._timer
-        if timer is None or call.deadline < timer.when():
+        if self._timer is None or call.deadline < self._sweeps_at:
             self._rearm(call.deadline)
 
     def disarm(self, call: Call) -> None:
@@ -65,7 +65,7 @@ class Deadlines:
     def _rearm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._sweep)
+        self._timer, self._sweeps_at = self._loop.call_at(when, self._sweep), when
 
     def _sweep(self) -> None:
         self._timer = None

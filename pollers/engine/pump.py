@@ -61,7 +61,8 @@ class Pump:
         self._meter = meter
         self._notice = notice
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # kept here: uvloop's handle does not know it for what is due within a millisecond
         self._settle_timer: asyncio.TimerHandle | None = None
         self._wake: asyncio.Handle | None = None
         self._waiting: list[tuple[Tenure, asyncio.Future[None]]] = []  # readers, for room or a permit
@@ -174,11 +175,11 @@ class Pump:
         if self.flow.startable and (rise := self._share.rises_at(now.monotonic)) is not None:
             when = rise if when is None else min(when, rise)
         timer = self._timer
-        if when is None or (timer is not None and timer.when() <= when):
+        if when is None or (timer is not None and self._rings_at <= when):
             return  # an earlier timer asks again
         if timer is not None:
             timer.cancel()
-        self._timer = self._loop.call_at(when, self._ring)
+        self._timer, self._rings_at = self._loop.call_at(when, self._ring), when
 
     def _weigh(self, now: Instant) -> None:
         nbytes = self.flow.total.nbytes

@@ -30,7 +30,8 @@ class Rounds:
         self._loop = asyncio.get_running_loop()
         self._heap: list[tuple[float, int, Tenure]] = []
         self._numbers = count()  # first come, first served among equals
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # kept here: uvloop's handle does not know it for what is due within a millisecond
         self._workers = 0
         self._closed = False
 
@@ -55,10 +56,10 @@ class Rounds:
         if due <= self._loop.time():
             self._workers += 1
             self._tasks.create_task(self._work())
-        elif self._timer is None or self._timer.when() > due:
+        elif self._timer is None or self._rings_at > due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer, self._rings_at = self._loop.call_at(due, self._ring), due
 
     def _ring(self) -> None:
         self._timer = None

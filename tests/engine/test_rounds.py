@@ -125,3 +125,32 @@ async def test_a_grant_that_ends_is_read_no_more() -> None:
         await asyncio.sleep(2)
         rounds.close()
     assert (reads.count("ends"), reads.count("stays")) == (2, 4)
+
+
+def test_what_is_due_within_a_millisecond_is_read_on_uvloop_too() -> None:
+    """uvloop answers `call_at` for the very next moment with a handle that knows no time."""
+    uvloop = pytest.importorskip("uvloop")
+    pauses = [0.0004, 0.0002, 0.0001, 0.0003, 0.00005]
+
+    async def play() -> int:
+        reads = 0
+        enough = asyncio.Event()
+
+        async def read(tenure: Tenure, task: asyncio.Task[None]) -> float | None:
+            nonlocal reads
+            reads += 1
+            if reads > 2_000:
+                enough.set()
+                return None
+            await asyncio.sleep(0)
+            return pauses[reads % len(pauses)]
+
+        async with asyncio.TaskGroup() as tasks:
+            rounds = Rounds(tasks, read)
+            for number in range(7):
+                rounds.add(tenure(str(number)))
+            await enough.wait()
+            rounds.close()
+        return reads
+
+    assert uvloop.run(play()) > 2_000

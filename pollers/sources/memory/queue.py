@@ -51,7 +51,8 @@ class MemoryQueue:
         self._hidden: list[tuple[float, int, Message]] = []  # a heap by the time at which they may become visible
         self._recent = Recent()
         self._waiting: dict[asyncio.Future[None], None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # kept here: uvloop's handle does not know it for what is due within a millisecond
         self._last = 0
 
     def put(
@@ -229,9 +230,10 @@ class MemoryQueue:
 
     def _arm(self) -> None:
         """One timer, for the next message that may become visible, while somebody waits."""
-        if self._hidden and (self._timer is None or self._hidden[0][0] < self._timer.when()):
+        if self._hidden and (self._timer is None or self._hidden[0][0] < self._rings_at):
             self._disarm()
-            self._timer = asyncio.get_running_loop().call_at(self._hidden[0][0], self._ring)
+            self._rings_at = self._hidden[0][0]
+            self._timer = asyncio.get_running_loop().call_at(self._rings_at, self._ring)
 
     def _disarm(self) -> None:
         if self._timer is not None:
