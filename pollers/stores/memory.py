@@ -50,12 +50,12 @@ class MemoryStore:
 
     async def save(self, mapping: str, row: Row) -> None:
         """Write how far a row has come. Raises `LostGrant` when it was taken since, or is gone."""
-        rows = self._rows.get(mapping, {})
+        rows, now = self._rows.get(mapping, {}), self._wall()
         known = rows.get(row.partition)
         if known is None or known.tenure != row.tenure:
             raise lost(mapping, row.partition, None if known is None else known.owner)
         rows[row.partition] = replace(
-            known, safe=row.safe, above=row.above, state=row.state, finished=row.finished, saved=self._wall()
+            known, safe=row.safe, above=row.above, state=row.state, finished=row.finished, saved=now
         )
 
     async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:

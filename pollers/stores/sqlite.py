@@ -30,7 +30,7 @@ class SqliteStore:
     ) -> None:
         """`wall`: the time of day that rows are marked with. `patience`: seconds to wait for other processes' locks."""
         self.path = Path(path).absolute()
-        self.url = f"sqlite://{self.path}"
+        self.url = f"sqlite:///{self.path}"  # four slashes, as in [store]: the path is absolute
         self._wall = wall
         self._patience = patience
         self._desk: Desk | None = None

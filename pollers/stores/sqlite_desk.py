@@ -91,7 +91,8 @@ class Desk:
             answers = self._perform(group)
             ends = group[-1].last
             if ends and self._connection is not None:
-                self._connection.close()
+                with suppress(sqlite3.Error):  # everything is committed; whoever opens it next finds that
+                    self._connection.close()
             _deliver(group, answers)
             if ends:
                 return
@@ -131,6 +132,8 @@ def _transact(connection: sqlite3.Connection, group: Sequence[_Request]) -> list
     works = [request.work for request in group]
     if not any(works):
         return [_Answer()] * len(group)
+    if connection.in_transaction:  # one that could not even be rolled back
+        connection.execute("ROLLBACK")
     # IMMEDIATE waits for other writers here; a reader that became one later would be refused without a wait.
     connection.execute("BEGIN IMMEDIATE" if any(request.writes for request in group) else "BEGIN")
     try:
@@ -138,7 +141,8 @@ def _transact(connection: sqlite3.Connection, group: Sequence[_Request]) -> list
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
-            connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
         raise
     return answers
 

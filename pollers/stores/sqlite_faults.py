@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -37,10 +38,21 @@ def told(url: str, error: Exception) -> PollersError:
     """The error that a caller gets for one of SQLite or of the system."""
     if isinstance(error, PollersError):
         return error
-    if isinstance(error, OSError):
-        return SourceError(url, (error.strerror or str(error)).lower(), PERMIT, missing=True)
+    fault = _system(url, error) if isinstance(error, OSError) else _sqlite(url, error)
+    fault.__cause__ = error
+    return fault
+
+
+def _system(url: str, error: OSError) -> SourceError:
+    """What kept the file from being made."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SourceError(url, *_FAULTS[sqlite3.SQLITE_FULL][:2])
+    return SourceError(url, (error.strerror or str(error)).lower(), PERMIT, missing=True)
+
+
+def _sqlite(url: str, error: Exception) -> SourceError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lowest byte of an extended code is the primary one
-    reason, remedy, missing = _FAULTS.get(code, (f"{type(error).__name__}", "The next try may succeed.", False))
+    reason, remedy, missing = _FAULTS.get(code, (type(error).__name__, "The next try may succeed.", False))
     return SourceError(url, f"{reason} ({error})", remedy, missing=missing)
 
 
