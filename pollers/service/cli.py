@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pollers.service.exits import CONFIGURATION, FAILED, MEANINGS, SIGNALLED, ex
 
 __all__ = ["cli", "main"]
 
+CONDITIONS = ("RetryAttemptsExhausted", "RecordAgeExceeded", "MaximumPayloadSizeExceeded")
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 
@@ -141,6 +143,76 @@ def seek(file: Path, mapping: str, to: str | None, shard: str | None, after: int
     chosen = command.chosen(configuration, mapping)
     where = command.After(Partition(shard), after) if shard is not None and after is not None else None
     command.seek(configuration, chosen, where or command.moment(to or ""), dry_run=dry_run)
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("mapping")
+@click.option(
+    "--from",
+    "documents",
+    metavar="DOCUMENTS",
+    required=True,
+    help="A file, the ARN or URL of a queue, or a bucket: s3://bucket/prefix, or its ARN.",
+)
+@click.option("--shard", metavar="ID", help="Documents of this shard only.")
+@click.option("--condition", "conditions", type=click.Choice(CONDITIONS), multiple=True, help="Only these; repeatable.")
+@click.option("--request-id", "request_ids", metavar="ID", multiple=True, help="Only these; repeatable.")
+@click.option("--since", metavar="MOMENT", help="Documents written from then on: 2026-01-31T12:00:00Z.")
+@click.option("--until", metavar="MOMENT", help="Documents written before then.")
+@click.option("--dry-run", is_flag=True, help="Say what would be replayed; call nothing and acknowledge nothing.")
+@click.option("--delete", is_flag=True, help="Delete the objects of a bucket whose documents were replayed.")
+@click.option(
+    "--whole-range", is_flag=True, help="Where a document's records cannot be told, replay all between."
+)
+@APP_DIR
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    file: Path,
+    mapping: str,
+    documents: str,
+    shard: str | None,
+    conditions: tuple[str, ...],
+    request_ids: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    dry_run: bool,
+    delete: bool,
+    whole_range: bool,
+    app_dir: Path | None,
+) -> None:
+    """Give the records of failure documents to the function of MAPPING once more.
+
+    Records are read again at their stream; where it no longer has them, they are taken from the document, if that
+    holds the event (those in buckets and files do). Documents are replayed one at a time, in the order of their
+    records. Messages are deleted when they were replayed, and all others go back to the queue; objects and lines stay.
+    The exit code is 1 unless every document succeeded.
+    """
+    from pollers.config.parse import load
+    from pollers.service.replay.documents import Wanted
+    from pollers.service.replay.run import Options
+    from pollers.service.replay.run import replay as command
+
+    wanted = Wanted(
+        shard=shard,
+        conditions=frozenset(conditions) or None,
+        request_ids=frozenset(request_ids) or None,
+        since=_moment("--since", since),
+        until=_moment("--until", until),
+    )
+    options = Options(documents, wanted, dry_run, delete, whole_range, None if app_dir is None else str(app_dir))
+    if not command(load(file), mapping, options):
+        ctx.exit(FAILED)
+
+
+def _moment(flag: str, text: str | None) -> datetime | None:
+    """A moment; without an offset it is UTC."""
+    try:
+        read = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text} is no moment such as 2026-01-31T12:00:00Z.", param_hint=flag) from None
+    return read.replace(tzinfo=UTC) if read is not None and read.tzinfo is None else read
 
 
 @cli.command()
