@@ -162,9 +162,7 @@ def seek(file: Path, mapping: str, to: str | None, shard: str | None, after: int
 @click.option("--until", metavar="MOMENT", help="Documents written before then.")
 @click.option("--dry-run", is_flag=True, help="Say what would be replayed; call nothing and acknowledge nothing.")
 @click.option("--delete", is_flag=True, help="Delete the objects of a bucket whose documents were replayed.")
-@click.option(
-    "--whole-range", is_flag=True, help="Where a document's records cannot be told, replay all between."
-)
+@click.option("--whole-range", is_flag=True, help="Where a document's records cannot be told, replay all between.")
 @APP_DIR
 @click.pass_context
 def replay(

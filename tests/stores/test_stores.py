@@ -166,7 +166,7 @@ async def answers(store: Store, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
 
 
 @given(calls=st.lists(CALLS, max_size=15))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_any_sequence_of_calls_gives_the_same_rows_in_both_stores(calls: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ticks = [iter(range(1, 1_000)) for _ in range(2)]

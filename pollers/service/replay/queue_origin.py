@@ -22,7 +22,7 @@ __all__ = ["QueueOrigin"]
 
 VISIBILITY: Final = 300  # seconds for which messages stay away should this process be killed
 BEAT: Final = 100.0  # seconds between two extensions
-_WAIT: Final = 2  # seconds of a long poll: it asks every server, so that an empty answer is an empty queue
+_WAIT: Final = 1  # seconds of a long poll: it asks every server, so that an empty answer is an empty queue
 _SKEW: Final = 60.0  # seconds that this machine's clock may be behind SQS's
 _MOST: Final = 10  # messages of one call
 

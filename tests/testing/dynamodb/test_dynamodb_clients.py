@@ -63,7 +63,7 @@ async def test_faults_are_the_clients_exceptions(clients):
     with pytest.raises(tables.exceptions.ResourceInUseException):
         await _create(tables)
     with pytest.raises(streams.exceptions.ResourceNotFoundException):
-        await streams.describe_stream(StreamArn=arn[:-1] + "9")
+        await streams.describe_stream(StreamArn=arn.replace("/stream/2", "/stream/1"))
     await tables.put_item(TableName="orders", Item={"id": {"S": "1"}})
     iterator = await streams.get_shard_iterator(StreamArn=arn, ShardId=shard.id, ShardIteratorType="TRIM_HORIZON")
     aws.dynamodb.table("orders").trim(shard.id, shard.records[0]["dynamodb"]["SequenceNumber"])
