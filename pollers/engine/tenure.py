@@ -14,8 +14,22 @@ __all__ = ["Tenure"]
 class Tenure:
     """What the engine keeps of one grant. There may be ten thousand: what most never need is made when it is."""
 
-    __slots__ = ("_idle", "_over", "_tasks", "_waits", "asked", "behind", "ending", "failures", "grant", "pause_after",
-                 "readers", "reads", "settler", "starved")  # fmt: skip
+    __slots__ = (
+        "_idle",
+        "_over",
+        "_tasks",
+        "_waits",
+        "asked",
+        "behind",
+        "ending",
+        "failures",
+        "grant",
+        "pause_after",
+        "readers",
+        "reads",
+        "settler",
+        "starved",
+    )
 
     def __init__(self, grant: Grant, settler: Settler) -> None:
         self.grant = grant

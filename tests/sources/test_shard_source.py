@@ -204,6 +204,22 @@ async def test_latest_before_the_first_record_is_the_moment_of_the_first_start()
     assert stream.iterators[-1][1] == Where("AT_TIMESTAMP", moment=begun)
 
 
+@pytest.mark.rule("12-19")
+@virtual_time
+async def test_a_mapping_that_starts_again_by_itself_skips_nothing_of_what_came_since_its_first_start() -> None:
+    stream = ScriptedStream(LIKE_DYNAMODB)
+    shard = stream.add("a")
+    source = source_of(stream, MemoryStore(), start=LATEST)
+    async with following(source) as followed:
+        stream.put(shard, 1, arrived=clock().wall() + 1)
+        again = Followed(source)  # as after a fault of ours, before anything was read
+        task = asyncio.create_task(again.follow())
+        await asyncio.sleep(1)
+        assert len((await again.read("a")).records) == 1
+        task.cancel()
+    assert followed.grants
+
+
 @virtual_time
 async def test_a_finished_shard_is_not_read_again_after_a_restart() -> None:
     stream, store = family(), MemoryStore()

@@ -35,7 +35,7 @@ class Discovery:
         wall: Callable[[], float],
     ) -> None:
         """`start`: a moment to begin at, LATEST, or None for the oldest record of each shard."""
-        self.fresh = False  # this process made the mapping's first discovery
+        self.fresh = False  # this run made the mapping's first discovery
         self._stream = stream
         self._positions = positions
         self._start = start
@@ -48,6 +48,7 @@ class Discovery:
 
     async def begin(self, origin: str) -> None:
         """Learn what the store and the stream have. Raises `CallFailed` and what the store raises."""
+        self.fresh = False
         self._lineage = Lineage()
         self._childless.clear()
         rows: Sequence[Row] = await self._positions.load()

@@ -45,8 +45,20 @@ class Terms:
 class Reader:
     """One shard of one mapping while it is being read."""
 
-    __slots__ = ("_behind", "_fresh", "_iterator", "_last", "_resumed", "_skip", "_start", "_terms", "_throttles",
-                 "children", "partition", "quiet")  # fmt: skip
+    __slots__ = (
+        "_behind",
+        "_fresh",
+        "_iterator",
+        "_last",
+        "_resumed",
+        "_skip",
+        "_start",
+        "_terms",
+        "_throttles",
+        "children",
+        "partition",
+        "quiet",
+    )
 
     def __init__(
         self, terms: Terms, partition: Partition, *, last: int | None, start: float | None, fresh: bool, saved: float
