@@ -237,7 +237,7 @@ def test_records_of_another_stream_of_that_name_are_gone(shop: Shop, stream: Emb
 
 def test_document_of_a_window_needs_the_event_that_holds_its_state(shop: Shop, stream: EmbeddedStream) -> None:
     written = [stream.put("one")]
-    window = {"timeWindowInfo": {"window": {}}}
+    window: dict[str, Any] = {"timeWindowInfo": {"window": {}}}
     final = document(stream, written, **window)
     final["KinesisBatchInfo"] = {"shardId": written[0][0], "streamArn": stream.arn}
     held = {**final, "payload": json.dumps({"Records": [], "state": {"sum": 1}, "isFinalInvokeForWindow": True})}
@@ -312,7 +312,7 @@ def test_only_what_is_asked_for_is_replayed(
     shop: Shop, stream: EmbeddedStream, options: list[str], replayed: int
 ) -> None:
     second = {"requestId": "second", "condition": "RecordAgeExceeded"}
-    later = {"requestContext": second, "timestamp": "2026-02-01T12:00:00.000Z"}
+    later: dict[str, Any] = {"requestContext": second, "timestamp": "2026-02-01T12:00:00.000Z"}
     shop.write(document(stream, [stream.put("one")]), document(stream, [stream.put("two")], **later))
 
     result = shop.replay("--dry-run", *options)
@@ -354,7 +354,7 @@ def test_what_cannot_be_replayed_from_is_told(
 ) -> None:
     shop.configure(stream.arn, QUEUE_MAPPING)
 
-    result = shop.replay(**arguments)  # type: ignore[arg-type]
+    result = shop.replay(**arguments)
 
     assert result.return_value == 78
     assert message in result.stderr
@@ -399,7 +399,8 @@ class Bucket:
         self.objects: dict[str, bytes] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        key = request.match_info["key"]
+        bucket, _, key = request.match_info["path"].partition("/")
+        assert bucket == "failures"
         if not key:
             return self._list(request.query)
         if request.method == "DELETE":
@@ -426,8 +427,7 @@ def bucket(pollers_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     async def serve() -> None:
         application = web.Application()
-        application.router.add_route("*", "/failures/{key:.*}", made.handle)
-        application.router.add_route("*", "/failures{key:}", made.handle)
+        application.router.add_route("*", "/{path:.*}", made.handle)
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -436,9 +436,9 @@ def bucket(pollers_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Iterato
         await over.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    ready.wait()
+    assert ready.wait(10)
     loop, url = served[0]
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
     yield made

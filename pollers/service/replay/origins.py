@@ -19,22 +19,19 @@ class Found:
 
 
 class Origin(Protocol):
-    """A place with failure documents. Every method but `keep` raises `PollersError`s; `leave` only for `open`'s faults.
-
-    What was found is held until `done`, `leave` or `close`, in places where somebody else could find it, too.
-    """
+    """A place with failure documents. Where somebody else could find them, too, they are held once found."""
 
     def look(self) -> AsyncIterator[Found]:
-        """Everything that is there now."""
+        """Everything that is there now. Raises `SourceError`."""
 
     async def fetch(self, handle: str) -> bytes:
-        """The content once more: it is large, and not kept."""
+        """The content once more: it is large, and not kept. Raises `SourceError`."""
 
     async def keep(self) -> None:
         """Hold what was found, in a task of its own, until cancelled. Returns where nothing needs holding."""
 
     async def done(self, handle: str) -> None:
-        """The document was replayed: it need not be found again."""
+        """The document was replayed: it need not be found again. Raises `CallFailed`."""
 
     async def leave(self, handles: Sequence[str]) -> None:
         """These documents can be found again at once."""

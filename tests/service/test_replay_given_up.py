@@ -1,4 +1,4 @@
-"""Failure documents back to their records and to the function, through the command line on embedded services."""
+"""What mappings really gave up, in files and queues, back to their function through the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pollers import DynamoDbSource, EventSourceMapping, FileDestination, Kinesis
 from pollers import SqsDestination as QueueDestination
 from pollers.service.cli import cli
 from pollers.spi import Source
-from pollers.testing.front import EmbeddedAws
 from pollers.testing.queues import EmbeddedQueue
 from pollers.testing.streams import EmbeddedStream
 from pollers.testing.tables import EmbeddedTable
@@ -126,42 +125,6 @@ def test_documents_are_replayed_in_order_with_the_records_of_the_stream(stage: S
     assert len(stage.documents.read_text().splitlines()) == 2  # lines stay
 
 
-def test_a_dry_run_calls_nothing(stage: Stage, clicks: EmbeddedStream) -> None:
-    said = lines(stage.replay("--dry-run"))
-    assert stage.seen() == []
-    assert said[-1]["summary"] == {"would be replayed": 2}
-
-
-def test_a_function_that_still_fails_is_told_and_the_rest_goes_on(stage: Stage, clicks: EmbeddedStream) -> None:
-    (stage.folder / "fails").touch()
-    result = stage.replay()
-    said = [json.loads(line) for line in result.stdout.splitlines()]
-    assert said[-1]["summary"] == {"failed": 2}
-    assert "still broken" in said[0]["reason"]
-    assert isinstance(result.return_value, int) or result.exception is not None or result.exit_code == 1
-    assert len(stage.seen()) == 2
-
-
-def test_filters_choose_documents(stage: Stage, clicks: EmbeddedStream) -> None:
-    first = json.loads(stage.documents.read_text().splitlines()[0])["requestContext"]["requestId"]
-    assert lines(stage.replay("--condition", "RecordAgeExceeded"))[-1]["not_asked_for"] == 2
-    assert lines(stage.replay("--until", "2020-01-01T00:00:00Z"))[-1]["not_asked_for"] == 2
-    assert stage.seen() == []
-    lines(stage.replay("--request-id", first))
-    assert texts(stage.seen()) == [["0", "1"]]
-
-
-def test_records_that_the_stream_has_no_more_come_from_the_document(
-    stage: Stage, clicks: EmbeddedStream, pollers_aws: EmbeddedAws
-) -> None:
-    model = pollers_aws.kinesis
-    last = pollers_aws.run(lambda: model.stream("clicks").shards[0].records[-1]["SequenceNumber"])
-    pollers_aws.run(lambda: model.stream("clicks").trim("shardId-000000000000", last))
-    said = lines(stage.replay())
-    assert texts(stage.seen()) == [["0", "1"], ["2", "3"]]
-    assert [line["origin"] for line in said[:-1]] == ["document", "document"]
-
-
 def test_documents_without_records_of_a_queue_are_read_again_and_deleted(
     stage: Stage,
     pollers_kinesis_stream: Callable[..., EmbeddedStream],
@@ -192,23 +155,3 @@ def test_changes_of_a_table_are_replayed_too(
     lines(stage.replay())
     values = [one["dynamodb"]["NewImage"]["value"]["N"] for event in stage.seen() for one in event["Records"]]
     assert values == ["0", "1", "2", "3"]
-
-
-def test_documents_of_other_streams_and_broken_ones_are_left_alone(stage: Stage, clicks: EmbeddedStream) -> None:
-    good = stage.documents.read_text()
-    other = good.replace(clicks.arn, clicks.arn + "-of-another")
-    stage.documents.write_text("no JSON at all\n" + other + good)
-    result = stage.replay()
-    said = [json.loads(line) for line in result.stdout.splitlines()]
-    assert said[-1]["summary"] == {"malformed": 1, "replayed": 2}
-    assert said[-1]["other_sources"] == 2
-    assert said[0]["document"].endswith(":1")
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"), [("orders", "reads a queue"), ("nothing", "There are: clicks, orders")]
-)
-def test_what_has_no_documents_is_refused(stage: Stage, clicks: EmbeddedStream, mapping: str, message: str) -> None:
-    command = ["replay", str(stage.folder / "mappings.toml"), mapping, "--from", str(stage.documents)]
-    result = CliRunner().invoke(cli, command, standalone_mode=False)
-    assert message in f"{result.output}{getattr(result, 'stderr', '')}"
