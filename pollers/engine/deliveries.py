@@ -11,15 +11,13 @@ from pollers.telemetry import DeliveryHeld, Event, RecordsDiscarded
 __all__ = ["deliver", "delivered"]
 
 
-async def deliver(mapping: Mapping, discard: Discard, wall: float) -> str:
-    """Why the destination did not take the batch; empty when it has it, or when there is none. `wall`: now."""
+async def deliver(mapping: Mapping, discard: Discard) -> str:
+    """Why the destination did not take the batch; empty when it has it, or when there is none."""
     destination = mapping.destination
     if destination is None:
         return ""
     try:
-        await destination.deliver(
-            failure(discard, mapping.target.function, mapping.source.shape, mapping.identity, wall)
-        )
+        await destination.deliver(failure(discard, mapping.target.function, mapping.source.shape, mapping.identity))
     except Undelivered as error:
         return error.reason
     except Exception as error:  # a destination's own fault must not cost the record either

@@ -12,8 +12,8 @@ from pollers.spi import Failure, Function
 __all__ = ["failure"]
 
 
-def failure(discard: Discard, function: Function, shape: Shape, mapping: str, wall: float) -> Failure:
-    """What the destination is given. `wall` is the moment of giving up, seconds since the epoch."""
+def failure(discard: Discard, function: Function, shape: Shape, mapping: str) -> Failure:
+    """What the destination is given, the same for each try."""
     batch = discard.batch
     parts = batch.parts
     document: dict[str, object] = {
@@ -32,7 +32,7 @@ def failure(discard: Discard, function: Function, shape: Shape, mapping: str, wa
             "functionError": batch.error,
         }
     document["version"] = "1.0"
-    document["timestamp"] = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    document["timestamp"] = datetime.fromtimestamp(discard.moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     document.update(shape.failure(parts))
     window = batch.window
     if window is not None:

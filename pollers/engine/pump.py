@@ -428,7 +428,7 @@ class Pump:
         """Bring a batch to the failure destination, or drop it where there is none."""
         records = len(discard.batch)
         try:
-            reason = await deliver(self._mapping, discard, self._clock.wall())
+            reason = await deliver(self._mapping, discard)
         finally:
             self.deliveries -= 1
         now = self.now()

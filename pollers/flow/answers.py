@@ -227,6 +227,7 @@ class Answers:
                 self._delivering += 1
                 batch = claim.batches[0]
                 assert batch.condition is not None
+                batch.given_up = batch.given_up or now.wall
                 return Discard(batch, batch.condition)
         return None
 

@@ -87,6 +87,7 @@ class Batch:
         "condition",
         "due",
         "error",
+        "given_up",
         "oversize",
         "pieces",
         "request_id",
@@ -106,6 +107,7 @@ class Batch:
         self.answered = False  # an invocation ended; failure documents say so. AWS: 5.9-4
         self.error: str | None = None  # "Unhandled" after an exception, a crash or a timeout. AWS: 5.4-3
         self.oversize = False  # one record that no event can hold
+        self.given_up = 0.0  # wall time of it, once it has been; every try to deliver it tells the same moment
         self.window: WindowCall | None = None  # what the invocation is told of its tumbling window
         self.claim: Claim
 
@@ -129,10 +131,11 @@ class Batch:
 class Discard:
     """A batch that is given up: to the destination, or, where there is none, dropped."""
 
-    __slots__ = ("batch", "condition", "count", "partition")
+    __slots__ = ("batch", "condition", "count", "moment", "partition")
 
     def __init__(self, batch: Batch, condition: Condition) -> None:
         self.batch = batch
+        self.moment = batch.given_up  # seconds since the epoch
         self.partition = batch.pieces[0].hold.grant.partition  # of its first record
         self.condition = condition
         self.count = max(1, batch.attempts)  # approximateInvokeCount. AWS: 1 without any invocation too (5.5-4)

@@ -112,7 +112,7 @@ class Desk:
             return _transact(connection, group) if connection is not None else [_Answer()] * len(group)
         except Exception as error:
             # Where callers retry they write all they have again: nothing of this transaction is needed.
-            return [_Answer(error=self._file.told(error)) for _ in group]
+            return [_Answer() if request.last else _Answer(error=self._file.told(error)) for request in group]
 
     def _connected(self, group: Sequence[_Request]) -> sqlite3.Connection | None:
         """The connection; None where the group only closes what was never opened."""

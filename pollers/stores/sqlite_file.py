@@ -141,7 +141,8 @@ def _check(connection: sqlite3.Connection, url: str) -> None:
     if _asked(connection, "PRAGMA journal_mode = WAL") != "wal":
         remedy = "Keep it on a local file system."
         raise SourceError(url, "its file system has no memory that processes share", remedy, missing=True)
-    connection.execute("BEGIN IMMEDIATE")  # takes the lock of writers: raises where the file is read-only
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {VERSION}")  # a file that may only be read lets transactions begin
     connection.execute("ROLLBACK")
 
 

@@ -15,13 +15,25 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner, Result
 
+from pollers.aws.arn import QueueName
+from pollers.flow.records import Partition, Throttled, Unreachable
 from pollers.service.cli import cli
+from pollers.service.replay.calling import Caller
 from pollers.service.replay.documents import Document, Malformed, read
 from pollers.service.replay.origins import Found
+from pollers.service.replay.queue_origin import VISIBILITY, QueueOrigin
+from pollers.service.replay.rebuilding import Rebuilt
+from pollers.service.replay.rereading import Rereading
+from pollers.sources.kinesis_shape import KinesisShape
 from pollers.testing.front import EmbeddedAws
+from pollers.testing.functions import ScriptedFunction
+from pollers.testing.kinesis import KinesisLimits, KinesisModel
+from pollers.testing.loop import VirtualLoop, clock, virtual_time
 from pollers.testing.queues import EmbeddedQueue
+from pollers.testing.sqs import SqsModel
 from pollers.testing.streams import EmbeddedStream
 from pollers.testing.tables import EmbeddedTable
+from pollers.testing.wireless import Wireless
 
 SHOP = """
 import base64, json, pathlib
@@ -498,3 +510,73 @@ def test_malformed_document_says_why(content: bytes, reason: str) -> None:
 
     assert isinstance(found, Malformed)
     assert reason in found.reason
+
+
+# While it takes time
+
+
+def model_queue() -> tuple[SqsModel, QueueOrigin]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    sqs = SqsModel(loop.wall)
+    sqs.call("CreateQueue", {"QueueName": "failures"})
+    name = "arn:aws:sqs:us-east-1:123456789012:failures"
+    return sqs, QueueOrigin(Wireless({"sqs": sqs}), QueueName.parse(name), name)
+
+
+@virtual_time
+async def test_messages_stay_away_from_others_for_as_long_as_they_are_held() -> None:
+    sqs, origin = model_queue()
+    queue = sqs.queue("failures")
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/failures"
+    for number in range(12):
+        sqs.call("SendMessage", {"QueueUrl": url, "MessageBody": str(number)})
+    async with asyncio.TaskGroup() as group:
+        keeper = group.create_task(origin.keep())
+        assert len([found async for found in origin.look()]) == 12
+        await asyncio.sleep(4 * VISIBILITY)
+        queue.advance(sqs.now())
+        assert queue.counts[1:3] == [0, 12]
+        keeper.cancel()
+    await origin.close()
+    queue.advance(sqs.now())
+    assert queue.counts[1:3] == [12, 0]
+
+
+@virtual_time
+async def test_function_that_is_throttled_is_called_again_for_a_while() -> None:
+    rebuilt = Rebuilt({"Records": []}, (), "stream")
+    function = ScriptedFunction([Throttled(after=30.0), Unreachable("down")])
+    started = asyncio.get_running_loop().time()
+
+    assert await Caller(function, clock(), reports=True).call(rebuilt) == ""
+    assert asyncio.get_running_loop().time() - started == 31.0
+
+    never = ScriptedFunction(lambda invoked: Throttled())
+    assert await Caller(never, clock(), reports=True).call(rebuilt) == "the function is throttled"
+    assert len(never.calls) == 5
+
+
+@virtual_time
+async def test_function_that_never_ends_is_cut_off_at_its_timeout() -> None:
+    function = ScriptedFunction(seconds=60.0, timeout=3.0)
+    reason = await Caller(function, clock(), reports=False).call(Rebuilt({"Records": []}, (), "stream"))
+    assert reason == "Sandbox.Timedout: Task timed out after 3.00 seconds"
+
+
+@virtual_time
+async def test_throttled_read_is_made_again_and_pages_are_put_together() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    kinesis = KinesisModel(loop.wall, limits=KinesisLimits(writes_per_second=None, reads_per_second=1))
+    kinesis.call("CreateStream", {"StreamName": "clicks", "ShardCount": 1})
+    stream = kinesis.stream("clicks")
+    written = [stream.put("key", b"x") for _ in range(2_500)]
+    wireless = Wireless({"kinesis": kinesis})
+    shape = KinesisShape(stream.arn, "us-east-1", "role")
+    shard, first, last = Partition(written[0][0]), int(written[1][1]), int(written[2_400][1])
+
+    records = await Rereading("Kinesis", stream.arn, shape, wireless).records(shard, first, last)
+
+    assert [raw["SequenceNumber"] for raw in records] == [number for _, number in written[1:2_401]]
+    assert sum(made.operation == "GetRecords" for made in wireless.calls) > 3

@@ -12,6 +12,7 @@ from test_shard_source import source_of
 
 from pollers.config.library import EventSourceMapping
 from pollers.engine.supervisor import Pollers
+from pollers.errors import Undelivered
 from pollers.flow.records import Partition
 from pollers.spi import Failed, Failure, Returned, Store, Throttled
 from pollers.stores.memory import MemoryStore
@@ -249,3 +250,24 @@ async def _poison(poison: int) -> None:
 
 def _numbers(call: Invoked) -> list[int]:
     return [int(record["kinesis"]["sequenceNumber"]) for record in call.event["Records"]]
+
+
+@pytest.mark.rule("5.9-1", "13-1")
+@virtual_time
+async def test_each_try_to_deliver_a_failure_is_the_same_document() -> None:
+    stream, kept = ScriptedStream(), Kept()
+    stream.add("a", 1)
+    tries: list[Failure] = []
+
+    async def refuse(failure: Failure) -> None:
+        tries.append(failure)
+        if len(tries) < 3:
+            raise Undelivered("kept", "not now")
+
+    kept.deliver = refuse  # type: ignore[method-assign]
+    function = ScriptedFunction(lambda call: Failed("ValueError", "always"))
+    made = mapping(stream, function, MemoryStore(), maximum_retry_attempts=0, on_failure=kept)
+    async with Pollers([made], clock=clock()):
+        await asyncio.sleep(60)
+    assert len(tries) == 3
+    assert tries[0].document == tries[1].document == tries[2].document
