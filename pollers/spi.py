@@ -264,7 +264,7 @@ class Row:
     origin: str = ""  # which stream of its name: one that was deleted and made anew has another
     owner: str = ""  # who took it last
     tenure: int = 0  # how often it was taken; writes of an earlier tenure are refused
-    saved: float = 0.0  # when it was written last, seconds since the epoch
+    saved: float = 0.0  # when its position was written last, seconds since the epoch
 
 
 class Store(Protocol):
@@ -279,7 +279,7 @@ class Store(Protocol):
         """Every row of a mapping, ordered by partition."""
 
     async def create(self, mapping: str, rows: Sequence[Row]) -> None:
-        """Add rows, all or none; a partition that has one keeps it."""
+        """Add rows, all or none; a partition that has one keeps it, and one that had one goes on above its tenure."""
 
     async def take(self, mapping: str, partitions: Sequence[Partition], owner: str) -> Sequence[Row]:
         """Own these from now on: returns their rows with the next tenure, in order; missing ones are left out."""
@@ -291,7 +291,7 @@ class Store(Protocol):
         """
 
     async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:
-        """Forget these rows."""
+        """Forget these rows, but not their tenures: whoever took them must have no say in rows that are made anew."""
 
     async def close(self) -> None:
         """Finish what is under way and let go. May be called twice, and without `open`."""

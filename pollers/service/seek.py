@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final
 
 from pollers.config.build import build_store, store_path
-from pollers.config.kinds import SQS
+from pollers.config.kinds import DYNAMODB, SQS
 from pollers.config.model import Configuration, MappingConfig
 from pollers.errors import ConfigurationError, Problem
 from pollers.flow.records import Partition
@@ -18,6 +19,8 @@ from pollers.sources.shards.positions import OWN
 from pollers.spi import Row, Store
 
 __all__ = ["After", "To", "chosen", "moment", "seek"]
+
+WORDS: Final = ("TRIM_HORIZON", "LATEST")  # positions that are no moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def chosen(configuration: Configuration, mapping: str) -> MappingConfig:
 def moment(text: str) -> To:
     """TRIM_HORIZON, LATEST, or a moment that has passed. Raises `ConfigurationError`."""
     now = time.time()
-    if text in ("TRIM_HORIZON", "LATEST"):
+    if text in WORDS:
         return To(now if text == "LATEST" else None, text)
     try:
         read = datetime.fromisoformat(text)
@@ -66,16 +69,28 @@ def moment(text: str) -> To:
 
 def seek(configuration: Configuration, mapping: MappingConfig, where: To | After, *, dry_run: bool) -> None:
     """Move the positions, or with `dry_run` only say what would be moved. Raises `PollersError`."""
-    if store_path(configuration) is None:
+    _check_moment(mapping, where)
+    path = store_path(configuration)
+    if path is None:
         message = "positions are kept in memory, and end with the process."
         raise ConfigurationError([Problem("store.url", message, "Name a file: sqlite:///path.")])
-    asyncio.run(_seek(build_store(configuration), mapping, where, dry_run=dry_run))
+    # Opening would make the file: a dry run leaves even that alone.
+    nothing_kept = dry_run and not path.exists()
+    asyncio.run(_seek(build_store(configuration), mapping, where, dry_run=dry_run, nothing_kept=nothing_kept))
 
 
-async def _seek(store: Store, mapping: MappingConfig, where: To | After, *, dry_run: bool) -> None:
-    await store.open()
+def _check_moment(mapping: MappingConfig, where: To | After) -> None:
+    """AWS: streams of DynamoDB cannot be begun at a moment of one's choice (8-2)."""
+    if mapping.kind == DYNAMODB and isinstance(where, To) and where.words not in WORDS:
+        message = f"{mapping.identity} reads a DynamoDB stream, which cannot begin at a moment."
+        raise ConfigurationError([Problem("--to", message, "Write TRIM_HORIZON or LATEST.")])
+
+
+async def _seek(store: Store, mapping: MappingConfig, where: To | After, *, dry_run: bool, nothing_kept: bool) -> None:
+    if not nothing_kept:
+        await store.open()
     try:
-        rows = await store.load(mapping.identity)
+        rows = () if nothing_kept else await store.load(mapping.identity)
         if isinstance(where, To):
             _show(store, mapping, rows, where)
             if not dry_run:

@@ -26,6 +26,11 @@ starting_position = "TRIM_HORIZON"
 name = "orders"
 function_name = "count"
 event_source_arn = "arn:aws:sqs:eu-west-1:123456789012:orders"
+[[event_source_mappings]]
+name = "carts"
+function_name = "count"
+event_source_arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/carts/stream/2026-01-01T00:00:00.000"
+starting_position = "TRIM_HORIZON"
 """
 A, B, OWN = "shardId-000000000000", "shardId-000000000001", ""
 
@@ -104,6 +109,19 @@ def test_a_dry_run_says_the_same_and_changes_nothing(used: Path) -> None:
     assert positions(used) == before
 
 
+def test_a_dry_run_makes_no_file(file: Path) -> None:
+    assert {"shards": 0} in lines(seek(file, "clicks", "--to", "LATEST", "--dry-run"))
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.rule("8-2")
+def test_a_stream_of_dynamodb_cannot_begin_at_a_moment(file: Path) -> None:
+    lines(seek(file, "carts", "--to", "LATEST"))
+    refused = seek(file, "carts", "--to", "2026-01-31T12:00:00Z")
+    assert "cannot begin at a moment" in f"{refused.output}{refused.exception!s}{refused.stderr}"
+    assert refused.return_value == 78
+
+
 def test_one_shard_is_moved_behind_a_record(used: Path) -> None:
     lines(seek(used, "clicks", "--shard", B, "--after", 3))
     moved = positions(used)
@@ -126,7 +144,7 @@ def test_a_mapping_that_never_ran_gets_its_beginning(file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing", "--to", "LATEST"], "There are: clicks, orders"),
+        (["nothing", "--to", "LATEST"], "There are: clicks, orders, carts"),
         (["orders", "--to", "LATEST"], "queues keep no positions"),
         (["clicks", "--to", "yesterday"], "is no position"),
         (["clicks", "--to", "2999-01-01T00:00:00Z"], "in the future"),

@@ -234,3 +234,16 @@ async def test_many_that_open_a_new_file_at_once_have_one_file(tmp_path: Path) -
     assert len(await stores[0].load("mapping")) == 8
     await asyncio.gather(*(store.close() for store in stores))
     assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
+
+
+async def test_rows_that_cannot_be_written_are_written_not_even_in_part(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db")
+    row = await taken(store)
+    unwritable = [Row(Partition("b")), Row(Partition("\udcff"))]  # half a surrogate pair: no UTF-8 for it
+    wrong, sound = await asyncio.gather(
+        store.create("mapping", unwritable), store.save("mapping", replace(row, safe=(5, 0))), return_exceptions=True
+    )
+    assert isinstance(wrong, UnicodeEncodeError)
+    assert sound is None
+    assert [(one.partition, one.safe) for one in await store.load("mapping")] == [(A, (5, 0))]
+    await store.close()
