@@ -142,10 +142,20 @@ class Source(Protocol):
         Called again after a fault of ours, once every grant was released: grants come anew.
         """
 
+    @property
+    def ours_until(self) -> float:
+        """Loop time from which on another process may have its grants, so that nothing is started; math.inf: never.
+
+        It moves on as the source hears that they are still its own.
+        """
+
+    def stop(self) -> None:
+        """The mapping drains: take no more partitions. Those that are granted are settled and released in order."""
+
     async def read(self, grant: Grant, limit: int) -> Page:
         """Up to `limit` records after the last page, in order. May wait unless `delivery.paced`, may return none.
 
-        At most `delivery.readers` calls per grant run at once. Once `stop` was called none begins. A call that is
+        At most `delivery.readers` calls per grant run at once. Once a mapping drains none begins. A call that is
         cancelled lets the request under way end within 2 s and then returns what it brought, instead of raising;
         after that it cuts it off and logs that messages may stay invisible for one visibility timeout.
         """
@@ -262,15 +272,26 @@ class Row:
     finished: bool = False  # closed, and everything in it is finished
     parents: tuple[Partition, ...] = ()  # that must be finished first
     origin: str = ""  # which stream of its name: one that was deleted and made anew has another
-    owner: str = ""  # who took it last
-    tenure: int = 0  # how often it was taken; writes of an earlier tenure are refused
+    owner: str = ""  # who has it, or had it when it stopped; "": free
+    heir: str = ""  # who asked for it: its owner is to finish, to save and to leave it
+    tenure: int = 0  # grows each time it is taken; writes of an earlier tenure are refused
+    counter: int = 0  # grows with each `take`, `renew` and `leave`: the owner's heartbeat
     saved: float = 0.0  # when its position was written last, seconds since the epoch
 
 
 class Store(Protocol):
-    """Where positions are kept, by mapping and partition. Writes are durable on return; errors are `PollersError`s."""
+    """Where positions and leases are kept, by mapping and partition.
+
+    Writes are durable on return; errors are `PollersError`s. A row is leased to its owner as long as its counter grows:
+    an observer that has not seen it change for `lease` seconds of its own monotonic clock may take the row.
+    """
 
     url: str  # for logs: "sqlite:///var/lib/pollers/state.db"
+    lease: float  # seconds; math.inf where only this process can have the rows
+
+    @property
+    def worker(self) -> str:
+        """After `open`: a name that nobody else alive has and that a restart gets again; "" where there is none."""
 
     async def open(self) -> None:
         """Make it ready for use. May be called again by each source that uses it. Raises `SourceError`."""
@@ -281,14 +302,30 @@ class Store(Protocol):
     async def create(self, mapping: str, rows: Sequence[Row]) -> None:
         """Add rows, all or none; a partition that has one keeps it, and one that had one goes on above its tenure."""
 
-    async def take(self, mapping: str, partitions: Sequence[Partition], owner: str) -> Sequence[Row]:
-        """Own these from now on: returns their rows with the next tenure, in order; missing ones are left out."""
+    async def take(self, mapping: str, rows: Sequence[Row], owner: str) -> Sequence[Row]:
+        """Own these from now on, each if its tenure and counter are still those of `rows`.
+
+        Returns the rows taken, with their next tenure and no heir, in order; the others are left out.
+        """
+
+    async def renew(self, mapping: str, rows: Sequence[Row]) -> Sequence[Row]:
+        """Say that these, taken with these tenures, are still in use.
+
+        Returns them in order, with `owner`, `heir` and `counter` as they are now; `heir` says who wants one. Those
+        that were taken since, or are gone, are left out.
+        """
+
+    async def ask(self, mapping: str, rows: Sequence[Row], heir: str) -> None:
+        """Ask the owners of these for them, each if it still has that owner and tenure, and nobody asked before."""
 
     async def save(self, mapping: str, row: Row) -> None:
         """Write `safe`, `above`, `state` and `finished` of a row that was taken with this tenure.
 
         Raises `LostGrant` when somebody took it since, or when it is gone. Calls made at once share a transaction.
         """
+
+    async def leave(self, mapping: str, rows: Sequence[Row]) -> None:
+        """Give these up: each belongs to its heir now, or to nobody. Those taken since, or gone, stay as they are."""
 
     async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:
         """Forget these rows, but not their tenures: whoever took them must have no say in rows that are made anew."""

@@ -241,6 +241,7 @@ class Poller:
             await self._over.wait()
             return Left()
         self._draining.set()
+        self.mapping.source.stop()
         pump = self._pump
         if pump is None:
             self._over.set()

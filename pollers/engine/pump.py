@@ -8,6 +8,7 @@ the batch that it brought itself, and a runner goes on with the next batch.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ __all__ = ["Pump"]
 
 SLICE = 0.005  # seconds for which batches may follow each other without giving way to other tasks
 FILTERED = 500  # records of a page that are filtered before other tasks get their turn
+UNSURE = 0.1  # seconds between two looks whether grants are still ours, while they may not be
 READ_FIRST, READ_CAP = 0.5, 30.0  # seconds between reads that raise
 
 
@@ -115,7 +117,7 @@ class Pump:
 
     def take(self, now: Instant) -> Batch | None:
         """A batch with a permit for it, if both are to be had."""
-        if not self._share.take(now.monotonic):
+        if now.monotonic >= self._source.ours_until or not self._share.take(now.monotonic):
             return None
         while True:
             taken = self.flow.take(now, True)
@@ -174,6 +176,8 @@ class Pump:
         when = self.flow.wake_at(now)
         if self.flow.startable and (rise := self._share.rises_at(now.monotonic)) is not None:
             when = rise if when is None else min(when, rise)
+        if self.flow.startable and now.monotonic >= self._source.ours_until:
+            when = min(now.monotonic + UNSURE, math.inf if when is None else when)
         timer = self._timer
         if when is None or (timer is not None and self._rings_at <= when):
             return  # an earlier timer asks again

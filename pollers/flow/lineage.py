@@ -85,7 +85,19 @@ class Lineage:
         return [partition for partition in (self._parents if among is None else among) if self._may_start(partition)]
 
     def _may_start(self, partition: Partition) -> bool:
-        if partition in self._started or partition in self._finished:
+        return partition not in self._started and self.ready(partition)
+
+    def unfinished(self) -> set[Partition]:
+        """What is read, or to be read."""
+        return self._parents.keys() - self._finished
+
+    def is_finished(self, partition: Partition) -> bool:
+        """Whether everything in it is processed."""
+        return partition in self._finished
+
+    def ready(self, partition: Partition) -> bool:
+        """Whether it may be read now, by us or by somebody else."""
+        if partition in self._finished:
             return False
         return all(parent in self._finished or parent in self._gone for parent in self._parents[partition])
 

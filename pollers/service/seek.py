@@ -105,7 +105,7 @@ async def _seek(store: Store, mapping: MappingConfig, where: To | After, *, dry_
     if dry_run:
         say({"dry_run": True}, "Nothing was changed: this was a dry run.")
     else:
-        say({"moved": mapping.identity}, "Moved. Start the mapping again; one that still runs loses its shards now.")
+        say({"moved": mapping.identity}, "Moved. A mapping that runs loses these shards now, and reads on from there.")
 
 
 async def _restart(store: Store, mapping: str, rows: Sequence[Row], to: To) -> None:
@@ -120,8 +120,11 @@ async def _restart(store: Store, mapping: str, rows: Sequence[Row], to: To) -> N
 
 
 async def _move(store: Store, mapping: str, row: Row, after: After) -> None:
-    (taken,) = await store.take(mapping, [row.partition], "seek")
-    await store.save(mapping, replace(taken, safe=(after.sequence, 0), above=(), state=None, finished=False))
+    """Take the shard from whoever reads it, write the position, and let it have it again."""
+    while not (taken := await store.take(mapping, [row], "seek")):
+        row = _known(await store.load(mapping), row.partition)  # its owner has renewed it since it was seen
+    await store.save(mapping, replace(taken[0], safe=(after.sequence, 0), above=(), state=None, finished=False))
+    await store.leave(mapping, taken)
 
 
 def _known(rows: Sequence[Row], shard: Partition) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -71,6 +72,7 @@ class SqsSource:
         self._shape = SqsShape(self.arn, self._region or "", fifo=self._queue.fifo, window=0.0)
         self.shape: Shape = self._shape
         self.warnings: Sequence[str] = ()
+        self.ours_until = math.inf
         self._requests: dict[tuple[str, str], int] = {}
         self.requests: Mapping[tuple[str, str], int] = self._requests
         self._grant: Grant | None = None
@@ -112,6 +114,9 @@ class SqsSource:
             yield lapsed
 
     # Reading
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         """One long poll for up to ten messages."""

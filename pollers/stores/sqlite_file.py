@@ -16,7 +16,7 @@ from pollers.stores.sqlite_faults import AWAY, obstacle, told
 __all__ = ["PositionsFile"]
 
 APPLICATION: Final = 0x706F6C6C  # "poll" in the file's header: tells our files from other programs' databases
-VERSION: Final = 1  # of the tables below; it grows when an older pollers could no longer use them
+VERSION: Final = 2  # of the tables below; it grows when an older pollers could no longer use them
 TABLES: Final = (
     """CREATE TABLE positions (
         mapping TEXT NOT NULL,
@@ -30,7 +30,9 @@ TABLES: Final = (
         parents TEXT NOT NULL,        -- JSON
         origin TEXT NOT NULL,
         owner TEXT NOT NULL,
+        heir TEXT NOT NULL DEFAULT '',
         tenure INTEGER NOT NULL,
+        counter INTEGER NOT NULL DEFAULT 0,
         saved REAL NOT NULL,
         PRIMARY KEY (mapping, partition)
     )""",
@@ -39,6 +41,13 @@ TABLES: Final = (
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
+# What files of an earlier version lack. Positions are kept as they are.
+UPGRADES: Final = {
+    1: (
+        "ALTER TABLE positions ADD COLUMN heir TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE positions ADD COLUMN counter INTEGER NOT NULL DEFAULT 0",
+    ),
+}
 
 
 class PositionsFile:
@@ -131,6 +140,7 @@ def _check(connection: sqlite3.Connection, url: str) -> None:
     if _asked(connection, "PRAGMA application_id") != APPLICATION:
         remedy = "Name another file: pollers makes its own."
         raise SourceError(url, "it is a database of another program", remedy, missing=True)
+    _upgrade(connection)
     version = _asked(connection, "PRAGMA user_version")
     if version != VERSION:
         reason = f"its tables have version {version}, and this version of pollers knows {VERSION}"
@@ -144,6 +154,21 @@ def _check(connection: sqlite3.Connection, url: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {VERSION}")  # a file that may only be read lets transactions begin
     connection.execute("ROLLBACK")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version to ours, as a whole. Whoever is second finds it done."""
+    if _asked(connection, "PRAGMA user_version") not in UPGRADES:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        while statements := UPGRADES.get(int(str(version := _asked(connection, "PRAGMA user_version")))):
+            for statement in (*statements, f"PRAGMA user_version = {int(str(version)) + 1}"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def _asked(connection: sqlite3.Connection, question: str) -> object:

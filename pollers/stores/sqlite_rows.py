@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from pollers.errors import SourceError
@@ -12,23 +13,27 @@ from pollers.flow.records import Partition, Position, Range
 from pollers.spi import Row
 from pollers.stores.fence import lost
 
-__all__ = ["Cells", "cells", "create", "load", "progress", "remove", "save", "take"]
+__all__ = ["Cells", "ask", "cells", "create", "leave", "load", "progress", "remove", "renew", "save", "take"]
 
 Cells: TypeAlias = tuple[Any, ...]  # of one row, as SQLite keeps them
 
 _COLUMNS: Final = (
-    "partition, safe, safe_within, above, state, start, finished, parents, origin, owner, tenure, saved"  # as in Row
+    "partition, safe, safe_within, above, state, start, finished, parents, origin, owner, heir, tenure, counter, saved"
 )
 _LOAD: Final = f"SELECT {_COLUMNS} FROM positions WHERE mapping = ?"
 _CREATE: Final = f"""
     INSERT INTO positions (mapping, {_COLUMNS})
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-            max(?, coalesce((SELECT tenure FROM removed WHERE removed.mapping = ?), 0)), ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+            max(?, coalesce((SELECT tenure FROM removed WHERE removed.mapping = ?), 0)), ?, ?)
     ON CONFLICT (mapping, partition) DO NOTHING"""
-_TAKE: Final = "UPDATE positions SET owner = ?, tenure = tenure + 1 WHERE mapping = ? AND partition = ?"
-_SAVE: Final = """
-    UPDATE positions SET safe = ?, safe_within = ?, above = ?, state = ?, finished = ?, saved = ?
-    WHERE mapping = ? AND partition = ? AND tenure = ?"""
+_MINE: Final = "WHERE mapping = ? AND partition = ? AND tenure = ?"  # while nobody has taken it since
+_TAKE: Final = f"""
+    UPDATE positions SET owner = ?, heir = '', tenure = tenure + 1, counter = counter + 1 {_MINE} AND counter = ?"""
+_RENEW: Final = f"UPDATE positions SET counter = counter + 1 {_MINE}"
+_ASK: Final = f"UPDATE positions SET heir = ? {_MINE} AND owner = ? AND heir = ''"
+_LEAVE: Final = f"UPDATE positions SET owner = heir, heir = '', counter = counter + 1 {_MINE}"
+_SAVE: Final = f"""
+    UPDATE positions SET safe = ?, safe_within = ?, above = ?, state = ?, finished = ?, saved = ? {_MINE}"""
 _OWNER: Final = "SELECT owner FROM positions WHERE mapping = ? AND partition = ?"
 _RAISE_FLOOR: Final = """
     INSERT INTO removed (mapping, tenure)
@@ -48,20 +53,38 @@ def load(connection: sqlite3.Connection, url: str, mapping: str) -> list[Row]:
 
 def create(connection: sqlite3.Connection, mapping: str, rows: Sequence[Cells]) -> None:
     """Add rows; those that are there stay."""
-    for *head, tenure, saved in rows:
-        connection.execute(_CREATE, (mapping, *head, tenure, mapping, saved))
+    for *head, tenure, counter, saved in rows:
+        connection.execute(_CREATE, (mapping, *head, tenure, mapping, counter, saved))
 
 
-def take(
-    connection: sqlite3.Connection, url: str, mapping: str, partitions: Sequence[Partition], owner: str
-) -> list[Row]:
-    """Give each a new tenure and owner."""
-    taken = []
-    for partition in partitions:
-        if connection.execute(_TAKE, (owner, mapping, partition)).rowcount:
-            found = connection.execute(f"{_LOAD} AND partition = ?", (mapping, partition)).fetchone()
-            taken.append(_row(url, mapping, found))
-    return taken
+def take(connection: sqlite3.Connection, url: str, mapping: str, rows: Sequence[Row], owner: str) -> list[Row]:
+    """Give each a new tenure and owner, if it is as it was seen."""
+    taken = [
+        row.partition
+        for row in rows
+        if connection.execute(_TAKE, (owner, mapping, row.partition, row.tenure, row.counter)).rowcount
+    ]
+    return _found(connection, url, mapping, taken)
+
+
+def renew(connection: sqlite3.Connection, mapping: str, rows: Sequence[Row]) -> list[Row]:
+    """Make the counters of these grow; returns those that are still of this tenure, with counter and heir."""
+    renewed = []
+    for row in rows:
+        found = connection.execute(f"{_RENEW} RETURNING owner, heir, counter", (mapping, row.partition, row.tenure))
+        for owner, heir, counter in found.fetchall():
+            renewed.append(replace(row, owner=owner, heir=heir, counter=counter))
+    return renewed
+
+
+def ask(connection: sqlite3.Connection, mapping: str, rows: Sequence[Row], heir: str) -> None:
+    """Name an heir, where there is none."""
+    connection.executemany(_ASK, [(heir, mapping, row.partition, row.tenure, row.owner) for row in rows])
+
+
+def leave(connection: sqlite3.Connection, mapping: str, rows: Sequence[Row]) -> None:
+    """Pass these on to their heirs, or to nobody."""
+    connection.executemany(_LEAVE, [(mapping, row.partition, row.tenure) for row in rows])
 
 
 def save(
@@ -88,7 +111,8 @@ def cells(row: Row, saved: float) -> Cells:
     """A whole row, in the order of the columns."""
     *position, finished = progress(row)
     parents = json.dumps(row.parents)
-    return (row.partition, *position, row.start, finished, parents, row.origin, row.owner, row.tenure, saved)
+    lease = row.owner, row.heir, row.tenure, row.counter
+    return (row.partition, *position, row.start, finished, parents, row.origin, *lease, saved)
 
 
 def progress(row: Row) -> Cells:
@@ -100,8 +124,14 @@ def progress(row: Row) -> Cells:
     return safe, within, above, state, row.finished
 
 
+def _found(connection: sqlite3.Connection, url: str, mapping: str, partitions: Iterable[Partition]) -> list[Row]:
+    """These rows, in order."""
+    asked = (connection.execute(f"{_LOAD} AND partition = ?", (mapping, one)).fetchone() for one in partitions)
+    return [_row(url, mapping, found) for found in asked]
+
+
 def _row(url: str, mapping: str, found: Cells) -> Row:
-    partition, safe, within, above, state, start, finished, parents, origin, owner, tenure, saved = found
+    partition, safe, within, above, state, start, finished, parents, origin, owner, heir, tenure, counter, saved = found
     try:
         return Row(
             partition=Partition(partition),
@@ -113,7 +143,9 @@ def _row(url: str, mapping: str, found: Cells) -> Row:
             parents=tuple(map(Partition, json.loads(parents))),
             origin=origin,
             owner=owner,
+            heir=heir,
             tenure=tenure,
+            counter=counter,
             saved=saved,
         )
     except (ValueError, TypeError, RecursionError) as error:

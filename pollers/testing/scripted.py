@@ -8,6 +8,7 @@ source.fail("settle", OSError("no"), call=2)
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,7 @@ class ScriptedSource:
         self.delivery = delivery
         self.shape: Shape = RecordShape() if shape is None else shape
         self.warnings: Sequence[str] = ()
+        self.ours_until = math.inf
         self.requests: Mapping[tuple[str, str], int] = {}
         self.fitted: dict[str, float] = {}  # what `fit` was told last
         self.journal: list[Called] = []
@@ -240,6 +242,9 @@ class ScriptedSource:
             self.grant(partition)
         while True:
             yield await self._changes.get()
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         self.reading += 1

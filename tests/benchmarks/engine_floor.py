@@ -7,6 +7,7 @@ The source hands out pages made beforehand, and the function does nothing, so th
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -62,6 +63,7 @@ class Pages:
     name = "pages"
     arn = "arn:aws:kinesis:none:000000000000:stream/pages"
     warnings: Sequence[str] = ()
+    ours_until = math.inf
     requests: Mapping[tuple[str, str], int] = {}
     shape = Numbers()
 
@@ -82,6 +84,9 @@ class Pages:
     async def changes(self) -> AsyncIterator[Change]:
         yield Granted(Grant(Partition("0")))
         await asyncio.Event().wait()
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         if not self._left:

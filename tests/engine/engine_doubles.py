@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Edge:
 
     name = "double"
     warnings: Sequence[str] = ()
+    ours_until = math.inf
     requests: Mapping[tuple[str, str], int] = {}
 
     def __init__(self, records: Sequence[Message], delivery: Delivery, name: str = "double") -> None:
@@ -91,6 +93,9 @@ class Edge:
         yield Granted(self.grant)
         while True:
             yield await self.changed.get()
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         self.reads += 1

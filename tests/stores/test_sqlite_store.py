@@ -17,6 +17,7 @@ from pollers.errors import LostGrant, SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores.sqlite import SqliteStore
+from pollers.testing.stores import take_rows
 
 A, B = Partition("a"), Partition("b")
 LARGE = 49590338271490256608559692538361571095921575989136588898  # 56 digits: more than SQLite's integers
@@ -31,7 +32,7 @@ async def opened(path: Path) -> SqliteStore:
 async def test_rows_are_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
     store = await opened(tmp_path / "state.db")
     await store.create("mapping", [Row(A, parents=(B,), origin="first")])
-    (row,) = await store.take("mapping", [A], "me")
+    (row,) = await take_rows(store, "me", A)
     written = Row(A, safe=(LARGE, 3), above=(((LARGE + 2, 0), (LARGE + 5, 0)),), state={"n": [1]}, tenure=row.tenure)
     await store.save("mapping", written)
     await store.close()
@@ -45,8 +46,8 @@ async def test_rows_are_there_when_the_file_is_opened_again(tmp_path: Path) -> N
 async def test_two_processes_worth_of_stores_see_and_fence_each_other(tmp_path: Path) -> None:
     one, other = await opened(tmp_path / "state.db"), await opened(tmp_path / "state.db")
     await one.create("mapping", [Row(A)])
-    (first,) = await one.take("mapping", [A], "one")
-    (second,) = await other.take("mapping", [A], "other")
+    (first,) = await take_rows(one, "one", A)
+    (second,) = await take_rows(other, "other", A)
     with pytest.raises(LostGrant, match="other has taken it"):
         await one.save("mapping", first)
     await other.save("mapping", second)
@@ -58,8 +59,8 @@ async def test_saves_made_at_once_are_all_kept_though_one_is_refused(tmp_path: P
     store = await opened(tmp_path / "state.db")
     partitions = [Partition(f"shard-{number:04}") for number in range(1_000)]
     await store.create("mapping", [Row(partition) for partition in partitions])
-    rows = await store.take("mapping", partitions, "me")
-    await store.take("mapping", partitions[:1], "thief")
+    rows = await take_rows(store, "me", *partitions)
+    await take_rows(store, "thief", *partitions[:1])
     results = await asyncio.gather(*(store.save("mapping", row) for row in rows), return_exceptions=True)
     assert [type(result) for result in results if result is not None] == [LostGrant]
     await store.close()
@@ -113,12 +114,13 @@ import asyncio, sys
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores.sqlite import SqliteStore
+from pollers.testing.stores import take_rows
 
 async def main():
     store = SqliteStore(sys.argv[1])
     await store.open()
     await store.create("mapping", [Row(Partition("a"))])
-    (row,) = await store.take("mapping", [Partition("a")], "child")
+    (row,) = await take_rows(store, "child", Partition("a"))
     number = 0
     while True:
         number += 1

@@ -17,6 +17,7 @@ from pollers.errors import SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores.sqlite import SqliteStore
+from pollers.testing.stores import take_rows
 
 A = Partition("a")
 
@@ -25,7 +26,7 @@ async def taken(store: SqliteStore, partition: Partition = A) -> Row:
     """A row of ours in an opened store."""
     await store.open()
     await store.create("mapping", [Row(partition)])
-    (row,) = await store.take("mapping", [partition], "me")
+    (row,) = await take_rows(store, "me", partition)
     return row
 
 
@@ -53,7 +54,7 @@ async def test_saves_that_wait_for_a_commit_share_the_next_one(tmp_path: Path) -
     await store.open()
     partitions = [Partition(f"shard-{number}") for number in range(100)]
     await store.create("mapping", [Row(partition) for partition in partitions])
-    rows = await store.take("mapping", partitions, "me")
+    rows = await take_rows(store, "me", *partitions)
     statements: list[str] = []
     assert store._desk is not None
     await store._desk.ask(lambda connection: connection.set_trace_callback(statements.append), writes=False)

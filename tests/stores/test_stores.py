@@ -17,7 +17,7 @@ from pollers.errors import LostGrant
 from pollers.spi import Partition, Row, Store
 from pollers.stores.memory import MemoryStore
 from pollers.stores.sqlite import SqliteStore
-from pollers.testing.stores import STORE_CHECKS, StoreCheck, check_store
+from pollers.testing.stores import STORE_CHECKS, StoreCheck, check_store, take_rows
 
 
 def make(kind: str, folder: Path) -> Store:
@@ -39,8 +39,8 @@ async def test_refusal_names_the_row_and_who_has_it(kind: str, tmp_path: Path) -
     store = make(kind, tmp_path)
     await store.open()
     await store.create("orders", [Row(Partition("shard-1"))])
-    (row,) = await store.take("orders", [Partition("shard-1")], "first")
-    await store.take("orders", [Partition("shard-1")], "host-2:77")
+    (row,) = await take_rows(store, "first", Partition("shard-1"), mapping="orders")
+    await take_rows(store, "host-2:77", Partition("shard-1"), mapping="orders")
     with pytest.raises(LostGrant, match="shard-1 in orders was not saved: host-2:77 has taken it"):
         await store.save("orders", row)
     await store.remove("orders", [Partition("shard-1")])
@@ -71,7 +71,24 @@ class Forgetful(MemoryStore):
 
     async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:
         await super().remove(mapping, partitions)
-        self._floors.clear()
+        self._of(mapping).floor = 0
+
+
+class Rereads(MemoryStore):
+    """Takes rows as they are, whatever was seen of them."""
+
+    async def take(self, mapping: str, rows: Sequence[Row], owner: str) -> Sequence[Row]:
+        now = {row.partition: row for row in await self.load(mapping)}
+        return await super().take(mapping, [now[row.partition] for row in rows if row.partition in now], owner)
+
+
+class Frees(MemoryStore):
+    """What is left is free, whoever asked for it."""
+
+    async def leave(self, mapping: str, rows: Sequence[Row]) -> None:
+        await super().leave(mapping, rows)
+        kept = self._of(mapping).rows
+        kept.update({one: replace(row, owner="") for one, row in kept.items() if row.owner == "second"})
 
 
 class Unsorted(MemoryStore):
@@ -109,6 +126,8 @@ class FailsTogether(MemoryStore):
         (Steals, "must raise LostGrant"),
         (Overwrites, "The first row stays"),
         (Forgetful, "must raise LostGrant"),
+        (Rereads, "so only B is taken"),
+        (Frees, "belongs to its heir"),
         (Unsorted, "ordered by partition"),
         (Rounds, "The row is"),
         (FailsTogether, "refused were"),
@@ -129,6 +148,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+OWNERS = st.sampled_from(["", "me", "you"])
 ROWS = st.builds(
     Row,
     PARTITIONS,
@@ -139,13 +159,20 @@ ROWS = st.builds(
     finished=st.booleans(),
     parents=st.lists(PARTITIONS, max_size=2).map(tuple),
     origin=st.text("xyz", max_size=3),
+    owner=OWNERS,
+    heir=OWNERS,
     tenure=st.integers(0, 3),
+    counter=st.integers(0, 3),
 )
 MAPPINGS = st.sampled_from(["orders", "carts"])
 LISTS = st.lists(PARTITIONS, max_size=4)
+LISTED = st.lists(ROWS, max_size=4)
 CALLS = st.one_of(
     st.tuples(st.just("create"), MAPPINGS, st.lists(ROWS, max_size=3)),
-    st.tuples(st.just("take"), MAPPINGS, LISTS, st.sampled_from(["me", "you"])),
+    st.tuples(st.just("take"), MAPPINGS, LISTED, OWNERS),
+    st.tuples(st.just("renew"), MAPPINGS, LISTED),
+    st.tuples(st.just("ask"), MAPPINGS, LISTED, OWNERS),
+    st.tuples(st.just("leave"), MAPPINGS, LISTED),
     st.tuples(st.just("save"), MAPPINGS, ROWS),
     st.tuples(st.just("remove"), MAPPINGS, LISTS),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -47,6 +48,7 @@ class MemoryLogSource:
         self.shape: Shape = log.shape
         self.delivery = _log_delivery(lanes, parallelization_factor, page, settle_every)
         self.warnings: Sequence[str] = ()
+        self.ours_until = math.inf
         self._requests: Counter[tuple[str, str]] = Counter()
         self.requests: Mapping[tuple[str, str], int] = self._requests
         self._latest = starting_position == "LATEST"
@@ -71,6 +73,9 @@ class MemoryLogSource:
             self._grant(partition)
         while (change := await changes.get()) is not None:
             yield change
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         """The next records, at most `limit` and a page; waits for one, or for the partition's end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ class MemoryQueueSource:
         self.queue = queue
         self.arn = queue.arn
         self.warnings: Sequence[str] = ()
+        self.ours_until = math.inf
         self._requests: Counter[tuple[str, str]] = Counter()
         self.requests: Mapping[tuple[str, str], int] = self._requests
         self._visibility = queue.visibility_timeout  # seconds, in force
@@ -64,6 +66,9 @@ class MemoryQueueSource:
         self._changes.tell(Granted(self._grant))
         while (change := await changes.get()) is not None:
             yield change
+
+    def stop(self) -> None:
+        """No partitions come by themselves."""
 
     async def read(self, grant: Grant, limit: int) -> Page:
         """The next visible messages, at most `limit` and ten; waits for one."""

@@ -161,6 +161,24 @@ class Discovery:
 
     # Which may be read
 
+    def see(self, rows: Iterable[Row]) -> None:
+        """Take in what others found and finished, as the store has it."""
+        for row in rows:
+            if row.partition == OWN:
+                continue
+            self._lineage.add(row.partition, row.parents)
+            if row.finished and not self._lineage.is_finished(row.partition):
+                self._lineage.finish(row.partition)
+                self.ended(row.partition, ())
+
+    def lacks(self, rows: Iterable[Row]) -> bool:
+        """Whether the store has lost shards that are still to be read: a mapping was set back as a whole."""
+        return self._lineage.unfinished() - {row.partition for row in rows} != set()
+
+    def ready(self, rows: Iterable[Row]) -> list[Row]:
+        """Those of these rows whose shards may be read now, by whomever."""
+        return [row for row in rows if row.partition != OWN and self._lineage.ready(row.partition)]
+
     def startable(self) -> list[Partition]:
         """Shards that may be read from now on and are not."""
         return self._lineage.startable()

@@ -26,7 +26,7 @@ class Positions:
         self._origin = ""  # of the rows, where they say one
         self._store = store
         self._mapping = mapping
-        self._owner = owner
+        self.owner = owner  # our name among those who share the mapping
 
     async def load(self) -> list[Row]:
         """The rows of the shards that the mapping knows."""
@@ -44,10 +44,22 @@ class Positions:
         """Write the rows of shards that nobody knew."""
         await self._store.create(self._mapping, rows)
 
-    async def take(self, partitions: Sequence[Partition]) -> list[tuple[Grant, Row]]:
-        """Own these shards from now on: a grant for each, with where to go on, and its row."""
-        rows = await self._store.take(self._mapping, partitions, self._owner)
-        return [(Grant(row.partition, row.tenure, Resume(row.safe, row.above, row.state)), row) for row in rows]
+    async def take(self, rows: Sequence[Row]) -> list[tuple[Grant, Row]]:
+        """Own these shards from now on: a grant for each that nobody was quicker to take, and its row."""
+        taken = await self._store.take(self._mapping, rows, self.owner)
+        return [(Grant(row.partition, row.tenure, Resume(row.safe, row.above, row.state)), row) for row in taken]
+
+    async def renew(self, grants: Sequence[Grant]) -> dict[Partition, Row]:
+        """Say that these are in use. Returns the rows of those that are still ours."""
+        return {row.partition: row for row in await self._store.renew(self._mapping, _rows(grants))}
+
+    async def ask(self, rows: Sequence[Row]) -> None:
+        """Ask the owners of these for them."""
+        await self._store.ask(self._mapping, rows, self.owner)
+
+    async def leave(self, grants: Sequence[Grant]) -> None:
+        """Give these up."""
+        await self._store.leave(self._mapping, _rows(grants))
 
     async def save(self, grant: Grant, progress: Progress) -> None:
         """Write how far a shard is. Raises `LostGrant` when it was taken by somebody else."""
@@ -74,3 +86,7 @@ class Positions:
             f"the positions of {self._mapping} belong to an earlier stream of this name, which was deleted",
             f"Start anew with 'pollers seek FILE {self._mapping} --to TRIM_HORIZON', or give the mapping another name.",
         )
+
+
+def _rows(grants: Sequence[Grant]) -> list[Row]:
+    return [Row(grant.partition, tenure=grant.generation) for grant in grants]

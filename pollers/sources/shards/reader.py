@@ -99,6 +99,9 @@ class Reader:
         self._throttles = 0
         return self._page(answer, gap, limit)
 
+    async def close(self) -> None:
+        """An iterator is nothing to close."""
+
     # Where it stands
 
     async def _open(self, stream: Stream) -> str:

@@ -6,28 +6,34 @@ Kinesis and DynamoDB Streams share all of it; where they differ is behind `Strea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import math
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
 from pollers.clock import Clock
-from pollers.errors import ConfigurationError, PollersError, Problem
-from pollers.flow.records import Delivery, Grant, Page, Progress, Shape
+from pollers.errors import ConfigurationError, LostGrant, PollersError, Problem
+from pollers.flow.lineage import Shard
+from pollers.flow.records import Delivery, Grant, Page, Partition, Position, Progress, Shape
 from pollers.sources.shards.discovery import Discovery
+from pollers.sources.shards.leasing import Leasing
 from pollers.sources.shards.pace import Pace, Paces
 from pollers.sources.shards.positions import Positions
 from pollers.sources.shards.reader import Reader, ShardGone, Terms
 from pollers.sources.shards.stream import Stream
-from pollers.spi import Change, Granted, Row, Store, Troubled
+from pollers.spi import Change, Granted, Lost, Row, Store, Troubled
 
-__all__ = ["Lanes", "ShardSource"]
+__all__ = ["Lanes", "OpenReader", "ShardReader", "ShardSource"]
 
 Lanes = Literal["shard", "key", "none"]
 
 _SETTLE: Final = 1.0  # seconds between two settles of a shard
+_HANDOVER: Final = 2.0  # seconds beyond a function's timeout, in which a shard that somebody asked for is passed on
 _AGAIN: Final = 0.5, 30.0  # seconds after a discovery that failed, and at most
 
 
@@ -38,8 +44,48 @@ class _Opened:
     origin: str  # which stream of its name it is
     pace: Pace
     positions: Positions
+    leasing: Leasing
     discovery: Discovery
     terms: Terms
+
+
+class ShardReader(Protocol):
+    """Reads one shard, one read at a time."""
+
+    partition: Partition
+
+    @property
+    def children(self) -> Sequence[Shard]:
+        """Once it was read to its end, where the service names them."""
+
+    async def read(self, limit: int) -> Page:
+        """The next records. Raises `CallFailed`, and `ShardGone` where the stream has no such shard."""
+
+    async def close(self) -> None:
+        """Read no more. Nothing of the shard is asked for afterwards."""
+
+
+class OpenReader(Protocol):
+    """Makes the reader of a shard. What each argument says stands with `Reader`."""
+
+    def __call__(
+        self,
+        terms: Terms,
+        partition: Partition,
+        /,
+        *,
+        safe: Position | None,  # the last record that is finished
+        start: float | None,
+        fresh: bool,
+        saved: float,
+    ) -> ShardReader: ...
+
+
+def _shared(
+    terms: Terms, partition: Partition, *, safe: Position | None, start: float | None, fresh: bool, saved: float
+) -> ShardReader:
+    """A reader by GetRecords."""
+    return Reader(terms, partition, last=None if safe is None else safe[0], start=start, fresh=fresh, saved=saved)
 
 
 class ShardSource:
@@ -59,11 +105,13 @@ class ShardSource:
         owns_clients: bool,
         paces: Paces,
         clock: Clock,
+        reader: OpenReader = _shared,
+        waits: bool = False,
     ) -> None:
-        """`start`: a moment to begin at, LATEST, or None for the oldest record."""
+        """`start`: a moment to begin at, LATEST, or None for the oldest record. `waits`: a read waits for records."""
         self.name = stream.name
         self.arn = stream.arn
-        self.delivery = _delivery(parallelization_factor, lanes, stream.habits.page)
+        self.delivery = _delivery(parallelization_factor, lanes, stream.habits.page, paced=not waits)
         self.shape: Shape = stream.shape
         self.warnings: Sequence[str] = ()
         self.requests = requests
@@ -75,15 +123,18 @@ class ShardSource:
         self._owns_clients = owns_clients
         self._paces = paces
         self._clock = clock
+        self._reader = reader
         self._mapping = ""
+        self._timeout = 0.0
         self._open: _Opened | None = None
-        self._readers: dict[Grant, Reader] = {}
+        self._readers: dict[Grant, ShardReader] = {}
         self._news = asyncio.Event()  # something about the shards has changed
-        self._closed = False
+        self._told: asyncio.Queue[Change | None] | None = None
+        self._stopping = False
 
     def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
-        """Positions are kept under the mapping's identity; the rest makes no difference to a stream."""
-        self._mapping = mapping
+        """Positions are kept under the mapping's identity; a shard is passed on once a call has had its time."""
+        self._mapping, self._timeout = mapping, timeout
 
     async def open(self) -> None:
         """See that the stream and the store can be used. Raises `SourceError`."""
@@ -94,11 +145,12 @@ class ShardSource:
         self.arn, self.shape = self._stream.arn, self._stream.shape
         pace = self._paces.of(self.arn, habits.interval, habits.bytes_per_second)
         terms = Terms(self._stream, pace, self._idle_poll, self._clock, loop.time)
-        positions = Positions(self.store, self._mapping, self._clock.ids())
+        positions = Positions(self.store, self._mapping, self.store.worker or self._name())
         await positions.load()
         positions.check_origin(self.arn, origin)
         discovery = Discovery(self._stream, positions, self._start, loop.time, self._clock.wall)
-        self._open = _Opened(origin, pace, positions, discovery, terms)
+        leasing = Leasing(positions, self.store.lease, self._timeout + _HANDOVER, loop.time)
+        self._open = _Opened(origin, pace, positions, leasing, discovery, terms)
         pace.readers += 1
         self.warnings = self._warnings(pace)
 
@@ -106,6 +158,10 @@ class ShardSource:
     def _opened(self) -> _Opened:
         assert self._open is not None, "open comes first"
         return self._open
+
+    def _name(self) -> str:
+        """A name that no other worker has; it tells people where the worker is."""
+        return f"{platform.node() or 'worker'}:{os.getpid()}:{self._clock.ids()[:8]}"
 
     def _warnings(self, pace: Pace) -> list[str]:
         if self.store.url.startswith("memory:"):
@@ -120,48 +176,117 @@ class ShardSource:
 
     # Which shards are ours
 
+    @property
+    def ours_until(self) -> float:
+        """Loop time from which on another worker may have our shards, as our leases were not renewed."""
+        return math.inf if self._open is None else self._open.leasing.until
+
+    def stop(self) -> None:
+        """Take no more shards; the leases of those we have are kept up until they are released."""
+        self._stopping = True
+
     async def changes(self) -> AsyncIterator[Change]:
-        """Each shard once it may be read: its parents are finished, or gone."""
-        discovery, positions = self._opened.discovery, self._opened.positions
-        self._readers.clear()
+        """Each shard once it may be read and is ours to read; and those that are taken from us, or asked for."""
+        await self._drop_all()
+        told: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._told = told
+        async with asyncio.TaskGroup() as tasks:
+            work = [tasks.create_task(self._find(told.put_nowait))]
+            if math.isfinite(self.store.lease):
+                work.append(tasks.create_task(self._renew(told.put_nowait)))
+            while (change := await told.get()) is not None:
+                yield change
+            for task in work:
+                task.cancel()
+
+    async def _drop_all(self) -> None:
+        """Begin anew: after a fault of ours every grant was released."""
+        self._opened.leasing.reset()
+        for grant in list(self._readers):
+            await self._drop(grant)
+
+    async def _find(self, tell: Callable[[Change], None]) -> None:
+        """Look for shards that are new and for those that are to be had, until the mapping drains."""
         begun, failures = False, 0
-        while not self._closed:
+        while not self._stopping:
             self._news.clear()
             try:
                 if begun:
-                    await discovery.look()
+                    await self._opened.discovery.look()
                 else:
-                    await discovery.begin(self._opened.origin)
+                    await self._opened.discovery.begin(self._opened.origin)
                     begun = True
-                taken = await positions.take(startable) if (startable := discovery.startable()) else []
+                for grant, row in await self._take():
+                    tell(self._granted(grant, row))
             except PollersError as error:
                 failures += 1
                 delay = min(_AGAIN[0] * 2.0 ** min(failures - 1, 10), _AGAIN[1])
-                yield Troubled("discover", str(error), delay)
+                tell(Troubled("discover", str(error), delay))
                 await self._wait(delay, news=False)
                 continue
             failures = 0
-            for grant, row in taken:
-                yield self._granted(grant, row)
-            await self._wait(discovery.due() - asyncio.get_running_loop().time())
+            await self._wait(self._look_at() - asyncio.get_running_loop().time())
+
+    def _look_at(self) -> float:
+        opened = self._opened
+        return min(opened.discovery.due(), opened.leasing.look_at())
+
+    async def _take(self) -> list[tuple[Grant, Row]]:
+        """Take what should be ours by now."""
+        discovery, positions, leasing = self._opened.discovery, self._opened.positions, self._opened.leasing
+        if not discovery.startable() and asyncio.get_running_loop().time() < leasing.look_at():
+            return []
+        rows = await positions.load()
+        if discovery.lacks(rows):
+            await discovery.begin(self._opened.origin)
+            rows = await positions.load()
+        discovery.see(rows)
+        return [] if self._stopping else await leasing.take(discovery.ready(rows))
+
+    async def _renew(self, tell: Callable[[Change], None]) -> None:
+        """Keep our leases, in a task of its own: nothing that is read or looked for can postpone it."""
+        loop, leasing = asyncio.get_running_loop(), self._opened.leasing
+        due = loop.time() + leasing.renew_every
+        while True:
+            await asyncio.sleep(due - loop.time())
+            try:
+                changes = await leasing.renew()
+            except PollersError as error:
+                tell(Troubled("renew", str(error), leasing.again))
+                due = loop.time() + leasing.again
+                continue
+            # By the clock, not after the call: a slow call must not make the next renewal late.
+            due = max(due + leasing.renew_every, loop.time())
+            for change in changes:
+                if isinstance(change, Lost):
+                    await self._drop(change.grant)
+                tell(change)
 
     def _granted(self, grant: Grant, row: Row) -> Granted:
-        opened, safe = self._opened, grant.resume.safe
-        self._readers[grant] = Reader(
+        opened = self._opened
+        self._readers[grant] = self._reader(
             opened.terms,
             grant.partition,
-            last=None if safe is None else safe[0],
+            safe=grant.resume.safe,
             start=row.start,
             fresh=opened.discovery.fresh,
             saved=row.saved,
         )
         return Granted(grant, opened.discovery.started(grant.partition))
 
+    async def _drop(self, grant: Grant) -> None:
+        """Read the shard no more."""
+        reader = self._readers.pop(grant, None)
+        if reader is not None:
+            self._opened.pace.forget(grant.partition)
+            self._opened.discovery.stopped(grant.partition)
+            await reader.close()
+
     async def _wait(self, seconds: float, *, news: bool = True) -> None:
         """Until there are news of shards, or for so long; without `news` only the end cuts it short."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
-                while not self._closed:
+                while not self._stopping:
                     await self._news.wait()
                     if news:
                         return
@@ -182,7 +307,7 @@ class ShardSource:
             await self._ended(reader)
         return page
 
-    async def _ended(self, reader: Reader) -> None:
+    async def _ended(self, reader: ShardReader) -> None:
         """A shard was read to its end: its children are to be known by the time it is finished."""
         discovery = self._opened.discovery
         new = discovery.ended(reader.partition, reader.children)
@@ -200,32 +325,47 @@ class ShardSource:
         return Page((), 0, end=True, gap="the shard has left the stream before it was read to its end")
 
     async def settle(self, grant: Grant, progress: Progress) -> None:
-        """Keep how far the shard is. Raises `LostGrant` when another process has taken it."""
-        await self._opened.positions.save(grant, progress)
-        if progress.finished and self._opened.discovery.finished(grant.partition):
-            self._news.set()
+        """Keep how far the shard is. Raises `LostGrant` when another worker has taken it."""
+        leasing = self._opened.leasing
+        try:
+            await self._opened.positions.save(grant, progress)
+        except LostGrant:
+            leasing.drop(grant)
+            await self._drop(grant)
+            raise
+        if progress.finished:
+            leasing.drop(grant)
+            if self._opened.discovery.finished(grant.partition):
+                self._news.set()
 
     async def keep(self, grant: Grant) -> None:
-        """Nothing of a stream runs out while it is held."""
+        """Nothing of a stream runs out while it is held; leases are renewed for all shards at once."""
 
     async def release(self, grant: Grant) -> None:
-        """Read the shard no more."""
-        if self._readers.pop(grant, None) is not None:
-            self._opened.pace.forget(grant.partition)
-            self._opened.discovery.stopped(grant.partition)
+        """Read the shard no more, and let others have it."""
+        await self._drop(grant)
+        if self._open is not None:
+            await self._open.leasing.leave(grant)
 
     async def close(self) -> None:
-        """End `changes` and close what is our own."""
-        self._closed = True
+        """End `changes`, give up what is still held and close what is our own."""
+        self._stopping = True
         self._news.set()
-        if self._open is not None:
-            self._open.pace.readers -= 1
+        if self._told is not None:
+            self._told.put_nowait(None)
+        opened = self._open
+        if opened is not None:
+            for grant in list(self._readers):
+                await self._drop(grant)
             self._open = None
+            opened.pace.readers -= 1
+            with suppress(PollersError):  # they expire, then
+                await opened.leasing.leave_all()
         if self._owns_clients:
             await self._clients.close()
 
 
-def _delivery(factor: int, lanes: Lanes, page: int) -> Delivery:
+def _delivery(factor: int, lanes: Lanes, page: int, *, paced: bool) -> Delivery:
     """The row of streams in the table of sources. AWS: 4-3, 4-4; ours: `lanes` (13-8)."""
     if not 1 <= factor <= 10:
         raise ConfigurationError(
@@ -244,7 +384,7 @@ def _delivery(factor: int, lanes: Lanes, page: int) -> Delivery:
         mixed=lanes != "shard",
         spans=False,
         redelivers=False,
-        paced=True,
+        paced=paced,
         page=page,
         oversize="attempt",
         settle_every=_SETTLE,
