@@ -89,7 +89,7 @@ def build(configuration: Configuration, *, app_dir: str | None = None) -> Servic
 def build_store(configuration: Configuration) -> Store:
     """Where the positions of this configuration are kept."""
     path = store_path(configuration)
-    return MemoryStore() if path is None else SqliteStore(path)
+    return MemoryStore() if path is None else SqliteStore(path, lease=configuration.store.lease)
 
 
 def store_path(configuration: Configuration) -> Path | None:
@@ -213,5 +213,5 @@ def build_target(function: FunctionConfig, source: str, clients: Clients, app_di
         isolation=function.isolation,
         environment=function.environment,
         app_dir=app_dir,
-        concurrency=function.reserved_concurrent_executions,
+        concurrency=function.reserved_concurrent_executions or function.processes,
     )

@@ -36,6 +36,7 @@ class FunctionConfig:
     environment: Mapping[str, str] | None = field(repr=False)  # may hold secrets
     isolation: Isolation | None  # None: by the kind of function
     readiness: str | None  # URL that must answer before the first call
+    processes: int | None = None  # that it runs in at once, where nothing is reserved; None: two for each core
 
     @property
     def runs(self) -> str:
@@ -92,7 +93,8 @@ class MappingConfig:
 class StoreConfig:
     """Where positions are kept."""
 
-    url: str | None  # "sqlite:///path" or "memory:"; None: SQLite beside the file
+    url: str | None  # "sqlite:///path", "dynamodb://table" or "memory:"; None: SQLite beside the file
+    lease: float = 10.0  # seconds without a sign of life after which a worker loses its shards
 
 
 @dataclass(frozen=True, slots=True)

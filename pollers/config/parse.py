@@ -86,7 +86,7 @@ def parse(document: Mapping[str, Any], path: Path | None = None) -> Configuratio
     return Configuration(
         functions=functions,
         mappings=tuple(mappings.read),
-        store=StoreConfig(given.inner("store").get("url")),
+        store=_store(given.inner("store")),
         service=_service(given.inner("service")),
         notices=notices(functions, mappings.read, given_functions, given_mappings, given.has("store")),
         path=path,
@@ -97,6 +97,11 @@ def _names(document: Mapping[str, Any]) -> list[str]:
     """The functions that are written, faulty or not: a faulty one does exist."""
     written = (document.get(spelling) for spelling in FILE.field("functions").spellings)
     return [name for table in written if isinstance(table, dict) for name in table if isinstance(name, str)]
+
+
+def _store(given: Given) -> StoreConfig:
+    lease = given.get("lease")
+    return StoreConfig(given.get("url")) if lease is None else StoreConfig(given.get("url"), lease)
 
 
 def _service(given: Given) -> ServiceConfig:

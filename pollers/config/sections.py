@@ -57,6 +57,12 @@ STORE: Final = Table(
         Text(1, 2_048, r"sqlite:///.+|memory:", "sqlite:///path, with four slashes for an absolute path, or memory:"),
         "Where positions of streams are kept; by default <this file>.state.db beside it. Queues need none.",
     ),
+    Field(
+        "Lease",
+        Number(2, 300),
+        "Seconds without a sign of life after which the shards of a worker belong to the others.",
+        10.0,
+    ),
     ours=True,
 )
 SERVICE: Final = Table(

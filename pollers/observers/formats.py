@@ -20,6 +20,11 @@ class JsonLines(logging.Formatter):
     `event` and `labels` come from the record's extra fields, where there are any; labels are flat: `labels.mapping`.
     """
 
+    def __init__(self, worker: str = "") -> None:
+        """`worker`: which of several processes writes, for `labels.worker`."""
+        super().__init__()
+        self._worker = worker
+
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
@@ -33,6 +38,8 @@ class JsonLines(logging.Formatter):
         if (event := getattr(record, "event", None)) is not None:
             line["event.action"] = _plain(event)
         line.update((f"labels.{_text(name)}", _plain(value)) for name, value in _labels(record).items())
+        if self._worker:
+            line["labels.worker"] = self._worker
         line.update(_error(record))
         return json.dumps(line, separators=(",", ":"))
 
@@ -44,14 +51,16 @@ class Console(logging.Formatter):
     can move the cursor or pass for a line of ours.
     """
 
-    def __init__(self, zone: tzinfo | None = None) -> None:
+    def __init__(self, zone: tzinfo | None = None, worker: str = "") -> None:
+        """`worker`: which of several processes writes, in front of each message."""
         super().__init__()
         self._zone = zone
+        self._worker = f"[{worker}] " if worker else ""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, self._zone)
         stamp = moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
-        line = f"{stamp} {record.levelname:<7} {_escaped(_message(record))}"
+        line = f"{stamp} {record.levelname:<7} {self._worker}{_escaped(_message(record))}"
         if suppressed := _labels(record).get("suppressed"):
             line += f" ({_escaped(_text(suppressed))} more like this were left out)"
         trace = _error(record).get("error.stack_trace", "")

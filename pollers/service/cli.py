@@ -64,6 +64,14 @@ def cli() -> None:
     help="Serve health and metrics on this port, 0: any free one; by default no port is opened.",
 )
 @click.option("--metrics-host", metavar="HOST", help="The address of that port; by default 127.0.0.1.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    metavar="N",
+    help="Run N processes that share the work and the limits. Each has a metrics port: PORT, PORT + 1 and so on.",
+)
+@click.option("--worker", hidden=True)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -74,6 +82,8 @@ def run(
     app_dir: Path | None,
     metrics_port: int | None,
     metrics_host: str | None,
+    workers: int,
+    worker: str | None,
 ) -> None:
     """Run the mappings of FILE until a signal.
 
@@ -92,10 +102,27 @@ def run(
     else:
         raise click.UsageError("Name a FILE, or --event-source-arn and --handler.")
 
-    from pollers.service.run import Options, run_service
+    from pollers.service.run import Options, run_parent, run_service
+    from pollers.service.workers import Worker
 
-    options = Options(None if app_dir is None else str(app_dir), metrics_port, metrics_host)
+    if workers > 1 and worker is None:
+        ctx.exit(run_parent(configuration, _again(ctx), workers))
+    one = None if worker is None else Worker.parse(worker)
+    if one is not None and metrics_port:
+        metrics_port += one.number - 1
+    options = Options(None if app_dir is None else str(app_dir), metrics_port, metrics_host, one)
     ctx.exit(run_service(configuration, options))
+
+
+def _again(ctx: click.Context) -> list[str]:
+    """The arguments of this call, for the processes that it starts."""
+    arguments = []
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if value is None or parameter.name in ("workers", "worker"):
+            continue
+        arguments += [str(value)] if isinstance(parameter, click.Argument) else [parameter.opts[0], str(value)]
+    return arguments
 
 
 @cli.command(epilog=EPILOG)

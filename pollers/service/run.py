@@ -8,17 +8,20 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pollers.config.build import Service, build
 from pollers.config.model import Configuration
+from pollers.config.share import check_shared, share_of
 from pollers.engine.poller import Left
 from pollers.engine.supervisor import Pollers
 from pollers.errors import PollersError
 from pollers.observers.log import Console, JsonLines, LogObserver
 from pollers.service.exits import DRAINED, LEFT, exit_code
 from pollers.service.signals import TwoSignals
+from pollers.service.workers import Worker, run_workers
 
 __all__ = ["Options", "run_service"]
 
@@ -34,14 +37,17 @@ class Options:
     app_dir: str | None = None
     metrics_port: int | None = None
     metrics_host: str | None = None
+    worker: Worker | None = None  # None: the only process
 
 
 def run_service(configuration: Configuration, options: Options) -> int:
-    """Run until SIGINT or SIGTERM, drain, and return the exit code."""
-    log_to_stderr()
+    """Run until SIGINT or SIGTERM, drain, and return the exit code. A worker ends with its parent, too."""
+    log_to_stderr("" if options.worker is None else str(options.worker))
+    if options.worker is None:
+        _say_notices(configuration)
+    else:
+        configuration = share_of(configuration, options.worker.number, options.worker.of)
     service = build(configuration, app_dir=options.app_dir)
-    for notice in service.notices:
-        log.info(notice)
     # Long-lived objects are not looked at again and again; young ones die young (only a service may decide that).
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
@@ -54,6 +60,20 @@ def run_service(configuration: Configuration, options: Options) -> int:
             return exit_code(error)
 
 
+def run_parent(configuration: Configuration, arguments: Sequence[str], workers: int) -> int:
+    """Run several processes with the arguments of this one, each with its part of the limits. Returns the exit code."""
+    log_to_stderr()
+    check_shared(configuration)
+    _say_notices(configuration)
+    log.info("%d workers, each with its part of every limit; they share shards and partitions among them.", workers)
+    return run_workers(arguments, workers, configuration.service.grace)
+
+
+def _say_notices(configuration: Configuration) -> None:
+    for notice in configuration.notices:
+        log.info(notice)
+
+
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where there is one."""
     try:
@@ -63,10 +83,10 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(worker: str = "") -> None:
     """A line for people on a terminal, JSON lines elsewhere. Client libraries only warn: below, they print secrets."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Console() if sys.stderr.isatty() else JsonLines())
+    handler.setFormatter(Console(worker=worker) if sys.stderr.isatty() else JsonLines(worker))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in ("botocore", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -82,6 +102,8 @@ async def _serve(service: Service, options: Options) -> int:
     )
     with TwoSignals(lambda name: _stop(pollers, name), _stop_at_once):
         async with contextlib.AsyncExitStack() as stack:
+            if options.worker is not None:
+                stack.callback(_end_with_parent(lambda: _stop(pollers, "The parent is gone")))
             stack.push_async_callback(service.close)
             await stack.enter_async_context(pollers)
             if (port := options.metrics_port if options.metrics_port is not None else service.metrics_port) is not None:
@@ -93,6 +115,25 @@ async def _serve(service: Service, options: Options) -> int:
         _flush()
         os._exit(LEFT)
     return LEFT if left else DRAINED
+
+
+def _end_with_parent(stop: Callable[[], None]) -> Callable[[], None]:
+    """Call `stop` when standard input closes, which the parent holds open. Returns what ends the watch."""
+
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(descriptor, 4_096):
+            loop.remove_reader(descriptor)
+            stop()
+
+    descriptor = sys.stdin.fileno()
+    loop.add_reader(descriptor, readable)
+    return partial(_unwatch, loop, descriptor)
+
+
+def _unwatch(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    loop.remove_reader(descriptor)
 
 
 def _stop(pollers: Pollers, name: str) -> None:
