@@ -53,7 +53,7 @@ class Flow:
         ledger: Ledger = (
             QueueLedger(self.total)
             if self._delivery.redelivers
-            else LogLedger(self.total, self._shape.position, grant.resume, window)
+            else LogLedger(self.total, self._shape.position, grant.resume, window, self._delivery.ranges)
         )
         pool = self._shared_pool
         if pool is None and (self._delivery.mixed or self._delivery.lane == "none"):

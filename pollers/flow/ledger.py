@@ -10,14 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from pollers.flow.records import Page, Position, Progress, Range, Raw, Resume
 from pollers.flow.windows import Window
 
-__all__ = ["ABOVE_LIMIT", "Ledger", "LogLedger", "QueueLedger", "Total"]
-
-ABOVE_LIMIT: Final = 1_000  # finished ranges above `safe` that are remembered before a partition stops reading
+__all__ = ["Ledger", "LogLedger", "QueueLedger", "Total"]
 
 
 class Mark:
@@ -215,6 +212,7 @@ class LogLedger(Ledger):
 
     __slots__ = (
         "_ended",
+        "_most",
         "_position",
         "_safe",
         "_settled",
@@ -232,10 +230,14 @@ class LogLedger(Ledger):
         position: Callable[[Raw], Position | None],
         resume: Resume,
         window: Window | None = None,
+        most: int = 1_000,
     ) -> None:
-        """`window`: the partition's tumbling window, whose state is settled with the position that it belongs to."""
+        """`most`: finished ranges above `low` at which no more is read.
+
+        `window`: the partition's tumbling window, whose state is settled with the position that it belongs to."""
         super().__init__(total)
         self._window = window
+        self._most = most
         self._position = position
         self._safe = resume.safe  # the position below `low` as far as whole pages go
         self.low = 0  # every ordinal below is finished
@@ -281,7 +283,7 @@ class LogLedger(Ledger):
         self._version += 1
 
     def full(self) -> bool:
-        return len(self._starts) >= ABOVE_LIMIT
+        return len(self._starts) >= self._most
 
     def moved(self) -> bool:
         return self._version != self._settled

@@ -109,6 +109,7 @@ class Delivery:
     oversize: Literal["attempt", "discard", "drop"] = "drop"  # what becomes of a log's record that fits no event
     beat: float | None = None  # seconds between two `Source.keep`; None: nothing to keep
     settle_every: float = 0.0  # seconds between two settles; 0: at once
+    ranges: int = 1_000  # finished ranges above `safe` that a partition of a log keeps, before it is read no further
     window_default: float = 0.0  # seconds a batch waits for more when the mapping does not say
     ramps: bool = False  # concurrency starts low and grows while the backlog lasts. AWS: standard queues (9-1)
 
