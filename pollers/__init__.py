@@ -5,8 +5,8 @@ past filters, to a function under a governor; its answer decides what is done, t
 back.
 
 - Run: `Pollers`, `EventSourceMapping`.
-- Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`; in process, for tests and small programs: `MemoryQueue`,
-  `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
+- Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`, `KafkaSource` with its `KafkaConnection`; in process, for
+  tests and small programs: `MemoryQueue`, `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
 - Functions: any callable or dotted path; `HttpTarget`, `LambdaTarget`, `Function`.
 - Positions of streams: `SqliteStore`, `MemoryStore`.
 - Failure destinations: `FileDestination`, `SqsDestination`.
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     )
     from pollers.observers.log import LogObserver
     from pollers.sources.dynamodb import DynamoDbSource
+    from pollers.sources.kafka.connection import KafkaConnection
+    from pollers.sources.kafka.source import KafkaSource
     from pollers.sources.kinesis import KinesisSource
     from pollers.sources.memory import MemoryLog, MemoryLogSource, MemoryQueue, MemoryQueueSource
     from pollers.sources.sqs import SqsSource
@@ -59,6 +61,8 @@ __all__ = [
     "Function",
     "FunctionNotLoaded",
     "HttpTarget",
+    "KafkaConnection",
+    "KafkaSource",
     "KinesisSource",
     "LambdaTarget",
     "Left",
@@ -96,6 +100,8 @@ _HOMES = {
     "Undelivered": "errors",
     "LogObserver": "observers.log",
     "DynamoDbSource": "sources.dynamodb",
+    "KafkaConnection": "sources.kafka.connection",
+    "KafkaSource": "sources.kafka.source",
     "KinesisSource": "sources.kinesis",
     "MemoryLog": "sources.memory",
     "MemoryLogSource": "sources.memory",

@@ -90,6 +90,7 @@ def log_to_stderr(worker: str = "") -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in ("botocore", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every rebalance, which we say ourselves
 
 
 async def _serve(service: Service, options: Options) -> int:

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kafka_broker import KafkaBroker
 from kinesis_client import LACKS, KinesisServer
 
 from pollers.testing.front import EmbeddedAws
@@ -89,3 +91,40 @@ def elasticmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         subprocess.run([str(SERVERS / "elasticmq.sh"), "stop", str(folder)], check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One Apache Kafka for all tests that leave it alive; each test has topics of its own."""
+    with _kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """One that the test may kill."""
+    with _kafka(tmp_path) as broker:
+        yield broker
+
+
+@contextmanager
+def _kafka(folder: Path) -> Iterator[KafkaBroker]:
+    port = _free_ports(10)
+    try:
+        _start("kafka.sh", folder, port)
+        yield KafkaBroker(folder, port)
+    finally:
+        subprocess.run([str(SERVERS / "kafka.sh"), "stop", str(folder), str(port)], check=True, timeout=60)
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free."""
+    while True:
+        first = _free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return first

@@ -69,7 +69,8 @@ def witnessed(ledger: Ledger, mapping: str, name: Callable[[dict[str, Any]], str
     """`function`, every call of which is written down. `name` tells which record of the producer's this is."""
 
     async def handle(event: dict[str, Any], context: Any) -> Any:
-        names = [name(record) for record in event["Records"]]
+        records = _records(event)
+        names = [name(record) for record in records]
         call = ledger.begin(mapping, names)
         try:
             answer = await function(event, context)
@@ -77,15 +78,24 @@ def witnessed(ledger: Ledger, mapping: str, name: Callable[[dict[str, Any]], str
             ledger.end(call, "error")
             raise
         failures = answer.get("batchItemFailures", []) if isinstance(answer, dict) else []
-        failed = {failure["itemIdentifier"] for failure in failures}
-        identified = zip(names, map(_identifier, event["Records"]), strict=True)
+        failed = {str(failure["itemIdentifier"]) for failure in failures}
+        identified = zip(names, map(_identifier, records), strict=True)
         ledger.end(call, [one for one, identifier in identified if identifier in failed] if failed else "ok")
         return answer
 
     return handle
 
 
+def _records(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """All of them; Kafka's stand by partition."""
+    if "Records" in event:
+        return list(event["Records"])
+    return [record for records in event["records"].values() for record in records]
+
+
 def _identifier(record: dict[str, Any]) -> str:
     if "messageId" in record:
         return str(record["messageId"])
+    if "offset" in record:
+        return str({"partition": f"{record['topic']}-{record['partition']}", "offset": record["offset"]})
     return str(record["kinesis"]["sequenceNumber"] if "kinesis" in record else record["dynamodb"]["SequenceNumber"])
