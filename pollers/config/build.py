@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pollers.aws.client import Clients
 from pollers.config.identity import function_arn
-from pollers.config.kinds import DYNAMODB, SQS
-from pollers.config.model import Configuration, FunctionConfig, MappingConfig, QueueTerms, StreamTerms
+from pollers.config.kinds import DYNAMODB, STREAMS
+from pollers.config.model import Configuration, FunctionConfig, KafkaTerms, MappingConfig, QueueTerms, StreamTerms
 from pollers.destinations.file import FileDestination
 from pollers.destinations.s3 import S3Destination
 from pollers.destinations.sns import SnsDestination
 from pollers.destinations.sqs import SqsDestination
 from pollers.engine.mapping import Mapping
+from pollers.errors import ConfigurationError, Problem
 from pollers.flow.filters import compile_filters
 from pollers.flow.records import Policy
 from pollers.sources.dynamodb import DynamoDbSource
@@ -71,7 +73,7 @@ def build(configuration: Configuration, *, app_dir: str | None = None) -> Servic
         app_dir = str(configuration.folder)
     service = configuration.service
     enabled = [mapping for mapping in configuration.mappings if mapping.enabled]
-    keeps = any(mapping.kind != SQS for mapping in enabled)
+    keeps = any(mapping.kind in STREAMS for mapping in enabled)
     shared = _Shared(Clients(), build_store(configuration) if keeps else None, Paces(), app_dir)
     return Service(
         mappings=tuple(_mapping(mapping, configuration, shared) for mapping in enabled),
@@ -135,6 +137,16 @@ def _policy(mapping: MappingConfig) -> Policy:
     match mapping.terms:
         case QueueTerms() as terms:
             return replace(common, throttle_hold=terms.throttle_hold)
+        case KafkaTerms() as terms:
+            return replace(
+                common,
+                retries=terms.maximum_retry_attempts,
+                max_age=terms.maximum_record_age_in_seconds,
+                bisect=terms.bisect_batch_on_function_error,
+                destination=terms.destination is not None,
+                drop_undelivered=terms.drop_undelivered,
+                backoff_cap=terms.backoff,
+            )
         case StreamTerms() as terms:
             return replace(
                 common,
@@ -152,6 +164,8 @@ def _source(mapping: MappingConfig, shared: _Shared) -> Source:
     terms, arn = mapping.terms, mapping.event_source_arn
     if isinstance(terms, QueueTerms):
         return SqsSource(arn, clients=shared.clients, heartbeat=terms.heartbeat)
+    if isinstance(terms, KafkaTerms):
+        return _kafka(terms, shared)
     assert shared.store is not None, "streams have a store"
     start = terms.starting_position
     if mapping.kind == DYNAMODB:
@@ -178,7 +192,28 @@ def _source(mapping: MappingConfig, shared: _Shared) -> Source:
     )
 
 
-def _destination(terms: QueueTerms | StreamTerms, clients: Clients) -> Destination | None:
+def _kafka(terms: KafkaTerms, shared: _Shared) -> Source:
+    # Imported here: its client is an extra of its own, which those who read no Kafka need not have.
+    try:
+        from pollers.config.access import connect
+        from pollers.sources.kafka.source import KafkaSource
+    except ModuleNotFoundError as error:
+        remedy = 'Install it with: pip install "pollers[kafka]"'
+        raise ConfigurationError([Problem("event_source_mappings", f"Kafka needs {error.name}.", remedy)]) from None
+    return KafkaSource(
+        terms.topic,
+        partial(connect, terms, shared.clients),
+        servers=terms.servers,
+        group=terms.group,
+        starting_position=terms.starting_position,
+        lanes=terms.lanes,
+        out_of_range=terms.out_of_range,
+        instance=terms.instance,
+        arn=terms.arn,
+    )
+
+
+def _destination(terms: QueueTerms | StreamTerms | KafkaTerms, clients: Clients) -> Destination | None:
     if isinstance(terms, QueueTerms) or terms.destination is None:
         return None
     return build_destination(terms.destination, clients)

@@ -17,7 +17,7 @@ MQ: Final = "Amazon MQ"
 
 STREAMS: Final = frozenset({KINESIS, DYNAMODB})
 LOGS: Final = STREAMS | {KAFKA}
-NOT_YET: Final = frozenset({KAFKA, MQ})  # recognized, and not run by this version
+NOT_YET: Final = frozenset({MQ})  # recognized, and not run by this version
 
 # AWS: the pattern of EventSourceArn in Lambda's service model.
 ARN: Final = (

@@ -8,14 +8,16 @@ from typing import Final
 from pollers.config.fields import MAPPING, PROVISIONED_POLLERS
 from pollers.config.filters import patterns
 from pollers.config.identity import default_identity
-from pollers.config.kinds import DYNAMODB, KINESIS, NOT_YET, SQS, kind_of, name_in
-from pollers.config.model import MappingConfig
+from pollers.config.kafka import WINDOW, kafka_name, read_kafka
+from pollers.config.kinds import DYNAMODB, KAFKA, KINESIS, NOT_YET, SQS, kind_of, name_in
+from pollers.config.model import KafkaTerms, MappingConfig, QueueTerms, StreamTerms
 from pollers.config.options import MAPPING_OPTIONS
 from pollers.config.queues import read_queue
 from pollers.config.spelling import nearest, snake
 from pollers.config.streams import read_stream
 from pollers.config.tables import Field, Given
 from pollers.sources.dynamodb_shape import DynamoDbShape
+from pollers.sources.kafka.shape import KafkaShape
 from pollers.sources.kinesis_shape import KinesisShape
 from pollers.sources.sqs_shape import SqsShape
 
@@ -24,7 +26,12 @@ __all__ = ["Mappings"]
 _OF_THE_QUEUE: Final = frozenset(
     {"DestinationConfig", "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError"}
 )
-_RULES: Final = {SQS: SqsShape.data_rule, KINESIS: KinesisShape.data_rule, DYNAMODB: DynamoDbShape.data_rule}
+_RULES: Final = {
+    SQS: SqsShape.data_rule,
+    KINESIS: KinesisShape.data_rule,
+    DYNAMODB: DynamoDbShape.data_rule,
+    KAFKA: KafkaShape.data_rule,
+}
 _QUEUE_BATCH: Final = 10  # AWS: BatchSize of queues where none is given
 _LOG_BATCH: Final = 100  # AWS: of everything else
 _QUOTED: Final = frozenset({"Queues", "Topics"})  # AWS writes these two names in another way
@@ -50,7 +57,7 @@ class Mappings:
                 f"{kind} cannot be read by this version of pollers yet.",
                 "Leave this mapping on Lambda, and run those of queues and streams here.",
             )
-        elif given.get("event_source_arn") is not None:
+        elif given.get("event_source_arn") is not None or not given.has("event_source_arn"):
             _refuse_foreign(given, kind)
             mapping = _read(given, kind, reference, function)
             if mapping is not None and not self._is_twin(given, mapping, reference):
@@ -108,11 +115,13 @@ class Mappings:
 
 def _read(given: Given, kind: str, reference: str, function: str) -> MappingConfig | None:
     """The mapping, its faults reported; None where its source is not of the kind that it says."""
-    arn: str = given.get("event_source_arn")
+    arn: str = given.get("event_source_arn") or ""
+    if kind == KAFKA:
+        arn = f"{arn}/{kafka_name(given).rpartition('/')[2]}" if arn else kafka_name(given)
     size: int | None = given.get("batch_size")
     if size is None:
         size = _QUEUE_BATCH if kind == SQS else _LOG_BATCH
-    terms = read_queue(given, size) if kind == SQS else read_stream(given, kind)
+    terms = _terms(given, kind, size)
     filters = patterns(given, _RULES[kind])
     if terms is None:
         return None
@@ -124,13 +133,26 @@ def _read(given: Given, kind: str, reference: str, function: str) -> MappingConf
         function=function,
         enabled=given.get("enabled"),
         batch_size=size,
-        maximum_batching_window_in_seconds=given.get("maximum_batching_window_in_seconds"),
+        maximum_batching_window_in_seconds=_window(given, kind),
         reports=bool(given.get("function_response_types")),
         filters=filters,
         weight=options.get("weight"),
         max_bytes=options.get("max_bytes"),
         terms=terms,
     )
+
+
+def _terms(given: Given, kind: str, size: int) -> QueueTerms | StreamTerms | KafkaTerms | None:
+    if kind == SQS:
+        return read_queue(given, size)
+    return read_kafka(given) if kind == KAFKA else read_stream(given, kind)
+
+
+def _window(given: Given, kind: str) -> float:
+    """AWS: Kafka's 500 ms cannot be written, and hold where nothing is (3.1-3)."""
+    name = "maximum_batching_window_in_seconds"
+    written: int | None = given.get(name)
+    return WINDOW if kind == KAFKA and not given.has(name) else float(written or 0)
 
 
 def _unrecognized(given: Given) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 __all__ = [
+    "Access",
     "Configuration",
     "FunctionConfig",
     "Isolation",
+    "KafkaTerms",
     "MappingConfig",
+    "Mechanism",
     "QueueTerms",
     "ServiceConfig",
     "StoreConfig",
@@ -20,6 +23,7 @@ __all__ = [
 ]
 
 Isolation: TypeAlias = Literal["inline", "thread", "process"]
+Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,37 @@ class StreamTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """One way to show a Kafka cluster who we are, or to know who it is."""
+
+    kind: str  # AWS's type: "SASL_SCRAM_512_AUTH"
+    mechanism: Mechanism | None  # None: certificates
+    uri: str  # of the secret: a Secrets Manager ARN, file: or env:
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTerms:
+    """What only mappings of Kafka topics have."""
+
+    topic: str
+    servers: tuple[str, ...]  # host:port; empty: MSK is asked
+    arn: str  # of an MSK cluster; "": another one
+    group: str | None  # None: the mapping's identity
+    starting_position: Literal["TRIM_HORIZON", "LATEST"] | datetime
+    lanes: Literal["partition", "key", "none"]
+    out_of_range: Literal["earliest", "latest", "stop"]
+    instance: str | None  # the id of a static member
+    access: tuple[Access, ...]
+    tls: bool  # False: log in over a connection that is not encrypted
+    maximum_retry_attempts: int | None
+    maximum_record_age_in_seconds: int | None
+    bisect_batch_on_function_error: bool
+    destination: str | None
+    drop_undelivered: bool
+    backoff: float
+
+
+@dataclass(frozen=True, slots=True)
 class MappingConfig:
     """A mapping from a source to a function, every default filled in."""
 
@@ -81,12 +116,12 @@ class MappingConfig:
     function: str  # a name in `Configuration.functions`
     enabled: bool
     batch_size: int
-    maximum_batching_window_in_seconds: int
+    maximum_batching_window_in_seconds: float
     reports: bool  # ReportBatchItemFailures
     filters: tuple[str, ...]  # event patterns as JSON text, each known to be valid
     weight: float
     max_bytes: int  # of an encoded event
-    terms: QueueTerms | StreamTerms
+    terms: QueueTerms | StreamTerms | KafkaTerms
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pollers.config.fields import MAPPING
 from pollers.config.kinds import SQS
-from pollers.config.model import FunctionConfig, MappingConfig, QueueTerms, StreamTerms
+from pollers.config.model import FunctionConfig, KafkaTerms, MappingConfig, QueueTerms
 from pollers.config.sections import FUNCTION
 from pollers.config.spelling import snake
 from pollers.config.tables import Given, Table
@@ -30,6 +30,7 @@ def notices(
     used = {mapping.function for mapping in mappings}
     lines += [f"functions.{name}: no mapping uses it." for name in functions if name not in used]
     lines += [line for mapping in mappings for line in _endless(mapping)]
+    lines += [line for mapping in mappings for line in _in_the_open(mapping)]
     if store and all(mapping.kind == SQS for mapping in mappings):
         lines.append("store: not used: queues keep their own positions.")
     return tuple(lines)
@@ -79,10 +80,18 @@ def _limits(mapping: MappingConfig, function: FunctionConfig) -> Iterator[str]:
 def _endless(mapping: MappingConfig) -> Iterator[str]:
     """AWS: with its defaults one bad record holds its shard, or its lane, until it expires at the source (5.2-10)."""
     terms = mapping.terms
-    if not isinstance(terms, StreamTerms):
+    if isinstance(terms, QueueTerms):
         return
     if terms.maximum_retry_attempts is None and terms.maximum_record_age_in_seconds is None:
+        what = "partition" if isinstance(terms, KafkaTerms) else "shard"
         yield (
-            f"{mapping.identity}: retries without end: a record that always fails holds up its shard until it expires "
+            f"{mapping.identity}: retries without end: a record that always fails holds up its {what} until it expires "
             "there. Set maximum_retry_attempts or maximum_record_age_in_seconds, and a failure destination."
         )
+
+
+def _in_the_open(mapping: MappingConfig) -> Iterator[str]:
+    """Ours (12-23): a secret goes over an encrypted connection unless somebody says otherwise."""
+    terms = mapping.terms
+    if isinstance(terms, KafkaTerms) and not terms.tls and any(one.mechanism for one in terms.access):
+        yield f"{mapping.identity}: logs in over a connection that is not encrypted: its secret can be read on the way."

@@ -35,7 +35,7 @@ MAPPING_OPTIONS: Final = Table(
     Field(
         "lanes",
         Choice(("shard", "key", "none")),
-        "What is kept in order: the shard, each key by itself, or nothing.",
+        "What is kept in order: the shard or partition, each key by itself, or nothing.",
         "shard",
         LOGS,
     ),
@@ -54,6 +54,12 @@ MAPPING_OPTIONS: Final = Table(
         "Where to go on when the committed offset no longer exists.",
         "earliest",
         frozenset({KAFKA}),
+    ),
+    Field(
+        "instance",
+        Text(1, 249, form="an id that no other process has"),
+        "The id of a static member of the consumer group: a restart within seconds moves no partitions.",
+        sources=frozenset({KAFKA}),
     ),
     Field("tls", Flag(), "false allows SASL over an unencrypted connection.", True, frozenset({KAFKA})),
 )

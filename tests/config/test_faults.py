@@ -495,7 +495,6 @@ def test_queue_refuses_options_of_ours_that_it_would_not_use(option: dict[str, A
 @pytest.mark.parametrize(
     ("arn", "kind"),
     [
-        ("arn:aws:kafka:eu-west-1:123456789012:cluster/c/1", "Kafka"),
         ("arn:aws:mq:eu-west-1:123456789012:broker:b:1", "Amazon MQ"),
     ],
 )
@@ -504,15 +503,6 @@ def test_source_that_this_version_cannot_read_is_one_clear_fault(arn: str, kind:
 
     assert problem.path == AT
     assert problem.message == f"{kind} cannot be read by this version of pollers yet."
-
-
-def test_self_managed_kafka_is_one_clear_fault() -> None:
-    raw = document(topics=["orders"], self_managed_event_source=OF_LOGS["self_managed_event_source"])
-    del raw["event_source_mappings"][0]["event_source_arn"]
-
-    (problem,) = problems(raw)
-
-    assert problem.message == "Kafka cannot be read by this version of pollers yet."
 
 
 def test_second_mapping_of_a_source_and_a_function_is_refused_in_the_words_of_aws() -> None:

@@ -1,0 +1,130 @@
+"""Mappings of Kafka topics, on Amazon MSK and elsewhere: AWS's rules for them (semantics 1.1 to 1.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from pollers.config.kinds import KAFKA
+from pollers.config.logs import failure_destination, limit, max_age, starting_position
+from pollers.config.model import Access, KafkaTerms, Mechanism
+from pollers.config.tables import Given
+
+__all__ = ["LONGEST", "kafka_name", "read_kafka"]
+
+LONGEST: Final = 840  # seconds. AWS: a function that Kafka calls may run for 14 minutes (1.2)
+WINDOW: Final = 0.5  # seconds that a batch waits where nothing is written. AWS: 3.1-3
+RETRIES: Final = 10  # AWS: with a destination, without provisioned pollers and without a limit (5.7-1, 13-7)
+
+_CLUSTER: Final = re.compile(r"arn:[a-z-]+:kafka:[a-z0-9-]+:\d{12}:cluster/[^/]+/[^/]+", re.ASCII)
+_SASL: Final[dict[str, Mechanism]] = {
+    "BASIC_AUTH": "PLAIN",
+    "SASL_SCRAM_256_AUTH": "SCRAM-SHA-256",
+    "SASL_SCRAM_512_AUTH": "SCRAM-SHA-512",
+    "IAM_AUTH": "AWS_MSK_IAM",
+    "IAM_OAUTHBEARER_AUTH": "AWS_MSK_IAM",
+}
+_TLS: Final = frozenset({"CLIENT_CERTIFICATE_TLS_AUTH", "SERVER_ROOT_CA_CERTIFICATE"})
+_IDLE: Final = frozenset({"VPC_SUBNET", "VPC_SECURITY_GROUP"})  # Lambda's own network; here it is the process's
+_SCHEMES: Final = ("arn:", "file:", "env:")
+
+
+def kafka_name(given: Given) -> str:
+    """What stands for the source where it has no ARN: its servers and its topic."""
+    topics = given.get("topics") or ("",)
+    return f"kafka://{','.join(_servers(given))}/{topics[0]}"
+
+
+def read_kafka(given: Given) -> KafkaTerms | None:
+    """What only Kafka has, its faults reported; None where the source is no cluster."""
+    arn: str = given.get("event_source_arn") or ""
+    if arn and not _CLUSTER.fullmatch(arn):
+        form = "Write it as arn:aws:kafka:region:account:cluster/name/uuid."
+        given.at("event_source_arn").fault(f"'{arn}' is not the ARN of an MSK cluster.", form)
+        return None
+    _refuse_what_cannot_be_run(given)
+    options = given.inner("pollers")
+    lanes: Literal["shard", "key", "none"] = options.get("lanes")
+    destination = failure_destination(given, KAFKA)
+    return KafkaTerms(
+        topic=_topic(given),
+        servers=_servers(given),
+        arn=arn,
+        group=_settings(given).get("consumer_group_id"),
+        starting_position=starting_position(given, KAFKA),
+        lanes="partition" if lanes == "shard" else lanes,
+        out_of_range=options.get("out_of_range"),
+        instance=options.get("instance"),
+        access=_access(given),
+        tls=options.get("tls"),
+        maximum_retry_attempts=_retries(given, destination),
+        maximum_record_age_in_seconds=max_age(given),
+        bisect_batch_on_function_error=given.get("bisect_batch_on_function_error"),
+        destination=destination,
+        drop_undelivered=options.get("on_destination_failure") == "drop",
+        backoff=options.get("backoff"),
+    )
+
+
+def _servers(given: Given) -> tuple[str, ...]:
+    endpoints = given.inner("self_managed_event_source").get("endpoints") or {}
+    servers: tuple[str, ...] = endpoints.get("KAFKA_BOOTSTRAP_SERVERS") or ()
+    return servers
+
+
+def _settings(given: Given) -> Given:
+    """The group's settings: AWS has two names for them, by where the cluster is."""
+    name = "self_managed" if given.has("self_managed_event_source") else "amazon_managed"
+    return given.inner(f"{name}_kafka_event_source_config")
+
+
+def _topic(given: Given) -> str:
+    if not given.has("topics") or given.blank("topics"):
+        given.at("topics").fault("Required 'topics' parameter is missing.", 'Name one: topics = ["orders"].')
+        return ""
+    topics = given.get("topics") or ("",)
+    return str(topics[0])
+
+
+def _retries(given: Given, destination: str | None) -> int | None:
+    retries = limit(given.get("maximum_retry_attempts"))
+    provisioned = given.has("provisioned_poller_config") and not given.blank("provisioned_poller_config")
+    return RETRIES if retries is None and destination and not provisioned else retries
+
+
+def _refuse_what_cannot_be_run(given: Given) -> None:
+    if given.has("event_source_arn") and given.has("self_managed_event_source"):
+        what = "a mapping has one source: an MSK cluster by its ARN, or one elsewhere by its addresses."
+        given.at("self_managed_event_source").fault(what, "Keep one of the two.")
+    for name in ("self_managed_kafka_event_source_config", "amazon_managed_kafka_event_source_config"):
+        settings = given.inner(name)
+        if settings.has("schema_registry_config") and not settings.blank("schema_registry_config"):
+            what = "schema registries are not read by this version of pollers yet."
+            settings.at("schema_registry_config").fault(what, "Leave it out: the function gets the bytes as they are.")
+        if settings.has("consumption_mode") and settings.get("consumption_mode") == "Queue":
+            what = "share groups are not read by this version of pollers yet."
+            settings.at("consumption_mode").fault(what, "Write Stream, or leave it out.")
+
+
+def _access(given: Given) -> tuple[Access, ...]:
+    """How to log in: at most one way, and certificates."""
+    found: list[Access] = []
+    ways: list[str] = []
+    for one in given.get("source_access_configurations") or ():
+        kind, uri = one.get("type"), one.get("uri")
+        if kind is None or kind in _IDLE:
+            continue
+        if kind not in _SASL and kind not in _TLS:
+            what = f"{kind} cannot be used by this version of pollers yet."
+            one.at("type").fault(what, f"Use one of {', '.join(sorted([*_SASL, *_TLS]))}.")
+            continue
+        if kind in _SASL:
+            ways.append(kind)
+        if _SASL.get(kind) != "AWS_MSK_IAM" and not str(uri or "").startswith(_SCHEMES):
+            what = f"'{uri}' does not say where the secret is." if uri else "a secret is needed."
+            one.at("uri").fault(what, "Write a Secrets Manager ARN, file:/run/secrets/kafka.json or env:NAME.")
+        found.append(Access(kind, _SASL.get(kind), uri or ""))
+    if len(ways) > 1:
+        what = f"{' and '.join(ways)} are two ways to log in."
+        given.at("source_access_configurations").fault(what, "Keep one of them.")
+    return tuple(found)
