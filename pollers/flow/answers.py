@@ -38,7 +38,7 @@ class Answers:
         if isinstance(outcome, Returned):
             reading: Reading = PASSED
             if self._policy.reports:
-                reading = read_report(outcome, [piece.records for piece in batch.pieces], self._claims.shape)
+                reading = read_report(outcome, batch.parts, self._claims.shape)
             if batch.window is not None:
                 reading = self._take_state(batch, outcome, reading)
             if isinstance(reading, AllPassed):

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from pollers.flow.operators import Malformed, Path, Test, is_text
 from pollers.flow.patterns import conditions, fields, leaf, member, parse
-from pollers.flow.records import DataRule, Raw, Shape
+from pollers.flow.records import DataRule, Partition, Raw, Shape
 
 __all__ = ["FILTER_LIMIT", "FILTER_QUOTA", "PATTERN_LIMIT", "Compiled", "InvalidPattern", "compile_filters"]
 
@@ -62,9 +62,9 @@ class BoundFilters:
         self._key = compiled.rule.key
         self._shape = shape
 
-    def passes(self, raw: Raw) -> bool:
+    def passes(self, partition: Partition, raw: Raw) -> bool:
         """Whether any of the filters matches. Never raises, whatever the record holds."""
-        candidate = _Candidate(self._shape, raw, self._key)
+        candidate = _Candidate(self._shape, partition, raw, self._key)
         for test in self._tests:
             try:
                 if test(candidate):
@@ -79,13 +79,13 @@ class _Candidate:
 
     __slots__ = ("_key", "_payload", "_raw", "_read", "_shape", "get", "view")
 
-    def __init__(self, shape: Shape, raw: Raw, key: str) -> None:
+    def __init__(self, shape: Shape, partition: Partition, raw: Raw, key: str) -> None:
         self._shape = shape
         self._raw = raw
         self._key = key
         self._read = False
         self._payload: Payload = None
-        self.view: Mapping[str, Any] = shape.view(raw)
+        self.view: Mapping[str, Any] = shape.view(partition, raw)
         self.get = self.view.get  # conditions look at a record's metadata as at any JSON object
 
     @property

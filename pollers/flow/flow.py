@@ -103,11 +103,11 @@ class Flow:
         self, hold: Hold, records: Sequence[Raw], ordinals: Sequence[int]
     ) -> tuple[Sequence[Raw], Sequence[int]]:
         assert self._policy.filters is not None
-        passes = self._policy.filters.passes
+        passes, partition = self._policy.filters.passes, hold.grant.partition
         keep: list[int] = []
         drop: list[int] = []
         for index, raw in enumerate(records):
-            (keep if passes(raw) else drop).append(index)
+            (keep if passes(partition, raw) else drop).append(index)
         self.counts.filtered += len(drop)
         return _without(hold, records, ordinals, keep, drop)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pollers.flow.records import Returned, Shape
+from pollers.flow.records import Parts, Returned, Shape
 
 __all__ = ["AllFailed", "AllPassed", "Reading", "SomeFailed", "read_report"]
 
@@ -35,8 +34,8 @@ Reading: TypeAlias = AllPassed | AllFailed | SomeFailed
 PASSED = AllPassed()
 
 
-def read_report(answer: Returned, parts: Sequence[Sequence[Any]], shape: Shape) -> Reading:
-    """Read an answer under ReportBatchItemFailures. `parts` are the records of the batch by partition.
+def read_report(answer: Returned, parts: Parts, shape: Shape) -> Reading:
+    """Read an answer under ReportBatchItemFailures. `parts` are the batch.
 
     AWS: empty answers and empty lists are success (5.4-2, 5.6-5); anything unusable in the list fails the whole batch
     (5.4-3, 5.6-7 to 5.6-9; for lists that mix good and bad entries and for `[{}]`: 12-8, 12-3).
@@ -56,7 +55,7 @@ def read_report(answer: Returned, parts: Sequence[Sequence[Any]], shape: Shape) 
     return _match(failures, parts, shape)
 
 
-def _match(failures: list[Any], parts: Sequence[Sequence[Any]], shape: Shape) -> Reading:
+def _match(failures: list[Any], parts: Parts, shape: Shape) -> Reading:
     reported = set()
     for entry in failures:
         identifier = _identifier(entry)
@@ -65,8 +64,8 @@ def _match(failures: list[Any], parts: Sequence[Sequence[Any]], shape: Shape) ->
         reported.add(identifier)
     unknown = set(reported)
     failed = []
-    for records in parts:
-        named = [shape.identifier(raw) for raw in records]
+    for partition, records in parts:
+        named = [shape.identifier(partition, raw) for raw in records]
         unknown.difference_update(named)
         failed.append(tuple(index for index, name in enumerate(named) if name in reported))
     if unknown:

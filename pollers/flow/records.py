@@ -131,7 +131,7 @@ class Shape(Protocol):
     def position(self, raw: Raw) -> Position | None:
         """Where the record stands in its partition; None for queues."""
 
-    def identifier(self, raw: Raw) -> object:
+    def identifier(self, partition: Partition, raw: Raw) -> object:
         """What `itemIdentifier` names it by: a string, or for an object the tuple of its sorted items."""
 
     def key(self, raw: Raw) -> bytes | None:
@@ -143,7 +143,7 @@ class Shape(Protocol):
     def size_bound(self, raw: Raw) -> int:
         """Bytes of the encoded record in an event, never too few."""
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         """The record's metadata as a filter sees them, named as in the event, without the payload."""
 
     def data(self, raw: Raw) -> str | bytes:
@@ -159,7 +159,7 @@ class Shape(Protocol):
 class RecordFilter(Protocol):
     """Compiled FilterCriteria (`flow.filters`)."""
 
-    def passes(self, raw: Raw) -> bool:
+    def passes(self, partition: Partition, raw: Raw) -> bool:
         """Whether any of the filters matches. Never raises, whatever the record holds."""
 
 

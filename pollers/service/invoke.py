@@ -17,7 +17,7 @@ from pollers.config.model import Configuration, FunctionConfig
 from pollers.config.parse import bare_function
 from pollers.errors import ConfigurationError, Problem
 from pollers.flow.outcomes import AllFailed, AllPassed, SomeFailed, read_report
-from pollers.flow.records import Aborted, Failed, Outcome, Returned, Shape, Throttled, Unreachable
+from pollers.flow.records import Aborted, Failed, Outcome, Partition, Returned, Shape, Throttled, Unreachable
 from pollers.service.output import logs_on_stderr, say
 from pollers.spi import Invocation, Target
 
@@ -83,7 +83,7 @@ async def _once(target: Target, event: dict[str, Any]) -> Outcome:
 class _EventRecords:
     """The one question that reading a report asks of a Shape, answered for records as events have them."""
 
-    def identifier(self, record: Any) -> object:
+    def identifier(self, partition: Partition, record: Any) -> object:
         for payload in (record.get("kinesis"), record.get("dynamodb"), record):
             if isinstance(payload, dict):
                 for name in ("messageId", "sequenceNumber", "SequenceNumber"):
@@ -114,7 +114,7 @@ def meaning(event: dict[str, Any], outcome: Outcome) -> str:
 
 def _of_records(records: list[Any], answer: Returned) -> str:
     unread = f" Without it nobody reads the answer, and {_all(records)} would be done."
-    match read_report(answer, [records], cast(Shape, _EventRecords())):  # it asks for identifiers only
+    match read_report(answer, [(Partition(""), records)], cast(Shape, _EventRecords())):  # it asks for identifiers only
         case AllPassed():
             return f"{len(records)} of {_count(records)} processed."
         case SomeFailed(failed):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pollers.flow.records import DataRule, Parts, Position, Raw
+from pollers.flow.records import DataRule, Partition, Parts, Position, Raw
 
 __all__ = ["DynamoDbShape"]
 
@@ -34,7 +34,7 @@ class DynamoDbShape:
         """The sequence number."""
         return int(raw["dynamodb"]["SequenceNumber"]), 0
 
-    def identifier(self, raw: Raw) -> str:
+    def identifier(self, partition: Partition, raw: Raw) -> str:
         """The sequence number as text. AWS: what `itemIdentifier` holds (5.4-1)."""
         return str(raw["dynamodb"]["SequenceNumber"])
 
@@ -50,7 +50,7 @@ class DynamoDbShape:
         """Bytes of the encoded record, exact: nothing on the record bounds how much JSON adds to its values."""
         return len(msgspec.json.encode(raw)) + self.frame
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         """The whole record: a table's changes have no other payload than `dynamodb` (6.2-3)."""
         return self._record(raw, raw["dynamodb"])
 

@@ -35,7 +35,7 @@ class KinesisShape:
         """The sequence number. Aggregated records stay whole, so there is nothing below it."""
         return int(raw["SequenceNumber"]), 0
 
-    def identifier(self, raw: Raw) -> str:
+    def identifier(self, partition: Partition, raw: Raw) -> str:
         """The sequence number as text. AWS: what `itemIdentifier` holds (5.4-1)."""
         return str(raw["SequenceNumber"])
 
@@ -54,7 +54,7 @@ class KinesisShape:
         escaped = 2 if key.isascii() and key.isprintable() else 12  # \" or a pair of \uXXXX
         return self._frame + nbytes + escaped * len(key) + 2 * len(raw["SequenceNumber"])
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         """Metadata for filters: the members of `kinesis` also at the top. AWS: "keys such as partitionKey" (6.2-2).
 
         `eventID` is left out: it names the shard, which a record does not know.

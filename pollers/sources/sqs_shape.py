@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pollers.flow.records import DataRule, Parts, Position, Raw
+from pollers.flow.records import DataRule, Partition, Parts, Position, Raw
 
 __all__ = ["SqsShape"]
 
@@ -55,7 +55,7 @@ class SqsShape:
     def position(self, raw: Raw) -> Position | None:
         return None
 
-    def identifier(self, raw: Raw) -> object:
+    def identifier(self, partition: Partition, raw: Raw) -> object:
         return raw["MessageId"]
 
     def key(self, raw: Raw) -> bytes | None:
@@ -73,7 +73,7 @@ class SqsShape:
         attributes = sum(len(raw["MessageAttributes"]) for raw in messages if "MessageAttributes" in raw)
         return _length(messages) + len(messages) * self._extra + attributes * _PER_ATTRIBUTE
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         record = self._record(raw)
         del record["body"]
         return record

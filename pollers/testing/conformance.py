@@ -98,9 +98,9 @@ async def records_are_described_by_their_shape(stage: Stage) -> None:
         (raw,) = page.records
         shape, parts = source.shape, [(grant.partition, page.records)]
         _must((shape.position(raw) is None) is source.delivery.redelivers, "A log's records have positions.")
-        hash(shape.identifier(raw))
+        hash(shape.identifier(grant.partition, raw))
         _must(abs(shape.arrived(raw)) < 1e11, "arrived is seconds since the epoch, not milliseconds.")
-        _must(shape.data_rule.key not in shape.view(raw), "view is metadata: the payload is left out.")
+        _must(shape.data_rule.key not in shape.view(grant.partition, raw), "view is metadata: the payload is left out.")
         event = shape.event(parts, None)
         _must(msgspec.json.decode(msgspec.json.encode(event)) == event, "An event is made of JSON types.")
         pristine = msgspec.json.encode(event)

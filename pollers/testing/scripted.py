@@ -59,7 +59,7 @@ class RecordShape:
     def position(self, raw: Raw) -> Position | None:
         return None if raw.number is None else (raw.number, 0)
 
-    def identifier(self, raw: Raw) -> object:
+    def identifier(self, partition: Partition, raw: Raw) -> object:
         return raw.text
 
     def key(self, raw: Raw) -> bytes | None:
@@ -72,7 +72,7 @@ class RecordShape:
     def size_bound(self, raw: Raw) -> int:
         return int(raw.nbytes)
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         return {"key": raw.key}
 
     def data(self, raw: Raw) -> str | bytes:

@@ -32,7 +32,7 @@ class Numbers:
     def position(self, raw: int) -> Position:
         return (raw, 0)
 
-    def identifier(self, raw: int) -> str:
+    def identifier(self, partition: Partition, raw: int) -> str:
         return str(raw)
 
     def key(self, raw: int) -> bytes:
@@ -44,7 +44,7 @@ class Numbers:
     def size_bound(self, raw: int) -> int:
         return 20
 
-    def view(self, raw: int) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: int) -> Mapping[str, Any]:
         return {}
 
     def data(self, raw: int) -> str:

@@ -29,7 +29,7 @@ class MessageShape:
     def position(self, raw: Message) -> Position | None:
         return (raw.name, 0)
 
-    def identifier(self, raw: Message) -> str:
+    def identifier(self, partition: Partition, raw: Message) -> str:
         return str(raw.name)
 
     def key(self, raw: Message) -> bytes | None:
@@ -41,7 +41,7 @@ class MessageShape:
     def size_bound(self, raw: Message) -> int:
         return 100
 
-    def view(self, raw: Message) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Message) -> Mapping[str, Any]:
         return {}
 
     def data(self, raw: Message) -> str:

@@ -63,7 +63,7 @@ class RecordShape:
     def position(self, raw: Record) -> Position | None:
         return (raw.position, 0)
 
-    def identifier(self, raw: Record) -> str:
+    def identifier(self, partition: Partition, raw: Record) -> str:
         return f"{raw.partition}@{raw.position}"
 
     def key(self, raw: Record) -> bytes | None:
@@ -75,14 +75,14 @@ class RecordShape:
     def size_bound(self, raw: Record) -> int:
         return 100
 
-    def view(self, raw: Record) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Record) -> Mapping[str, Any]:
         return {}
 
     def data(self, raw: Record) -> str:
         return ""
 
     def event(self, parts: Parts, window: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {"Records": [self.identifier(raw) for _, records in parts for raw in records]}
+        return {"Records": [self.identifier(name, raw) for name, records in parts for raw in records]}
 
     def failure(self, parts: Parts) -> dict[str, Any]:
         return {}
@@ -214,9 +214,9 @@ class Driver:
         if kind < 0.45:
             return Returned()
         if kind < 0.6 and self.policy.reports:
-            records = [raw for _, some in batch.parts for raw in some]
+            records = [(partition, raw) for partition, some in batch.parts for raw in some]
             failed = self.chance.sample(records, self.chance.randint(1, len(records)))
-            failures = [{"itemIdentifier": SHAPE.identifier(raw)} for raw in failed]
+            failures = [{"itemIdentifier": SHAPE.identifier(partition, raw)} for partition, raw in failed]
             return Returned({"batchItemFailures": failures})
         return self.chance.choice([Failed("E", "no"), Failed("E", "no"), Throttled(), Unreachable("x"), Aborted()])
 
@@ -230,13 +230,13 @@ class Driver:
         if isinstance(outcome, Returned):
             failures = (outcome.payload or {}).get("batchItemFailures", []) if self.policy.reports else []
             reported = {entry["itemIdentifier"] for entry in failures}
-        for _, records in parts:
-            self.apply(records, outcome, reported)
+        for partition, records in parts:
+            self.apply(partition, records, outcome, reported)
         self.flow.answer(batch, outcome, self.now, self.chance.random())
         if isinstance(outcome, Throttled | Unreachable | Aborted):
             assert batch.attempts == before, "no attempt is spent"
 
-    def apply(self, records: list[Record], outcome: Outcome, reported: set[str] | None) -> None:
+    def apply(self, partition: Partition, records: list[Record], outcome: Outcome, reported: set[str] | None) -> None:
         """What the answer means by AWS's rules, said again without the flow's help."""
         if self.delivery.redelivers:
             if isinstance(outcome, Aborted):
@@ -244,13 +244,13 @@ class Driver:
                     raw.state = "unstarted"
             elif isinstance(outcome, Returned | Failed):
                 for raw in records:
-                    bad = reported is None or SHAPE.identifier(raw) in reported
+                    bad = reported is None or SHAPE.identifier(partition, raw) in reported
                     raw.state = "failed" if bad else "done"
             return
         if reported is None:
             return
         for raw in records:
-            if SHAPE.identifier(raw) in reported:
+            if SHAPE.identifier(partition, raw) in reported:
                 return
             raw.state = "done"
 

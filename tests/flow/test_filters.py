@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pollers.flow.filters import FILTER_LIMIT, FILTER_QUOTA, PATTERN_LIMIT, InvalidPattern, compile_filters
-from pollers.flow.records import DataRule, Parts, Position
+from pollers.flow.records import DataRule, Partition, Parts, Position
 
+PARTITION = Partition("one")
 SQS = DataRule("body", "drop", plain=True)
 KINESIS = DataRule("data", "drop", plain=False)
 DYNAMODB = DataRule("dynamodb", "drop", plain=False)
@@ -32,7 +33,7 @@ class RecordShape:
         self.data_rule = data_rule
         self.payloads_read = 0
 
-    def view(self, raw: Record) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Record) -> Mapping[str, Any]:
         return raw.metadata
 
     def data(self, raw: Record) -> str | bytes:
@@ -42,7 +43,7 @@ class RecordShape:
     def position(self, raw: Record) -> Position | None:
         raise NotImplementedError
 
-    def identifier(self, raw: Record) -> object:
+    def identifier(self, partition: Partition, raw: Record) -> object:
         raise NotImplementedError
 
     def key(self, raw: Record) -> bytes | None:
@@ -63,7 +64,7 @@ class RecordShape:
 
 def passes(rule: DataRule, pattern: object, payload: str | bytes = "", **metadata: Any) -> bool:
     compiled = compile_filters([json.dumps(pattern)], rule)
-    return compiled.bind(RecordShape(rule)).passes(Record(payload, metadata))
+    return compiled.bind(RecordShape(rule)).passes(PARTITION, Record(payload, metadata))
 
 
 def refusal(pattern: str | None, rule: DataRule = SQS) -> InvalidPattern:
@@ -186,16 +187,16 @@ def test_body_that_is_no_json_object_is_dropped_by_a_json_pattern(body: str | by
 def test_without_the_data_key_the_body_is_not_even_read(body: str | bytes) -> None:
     shape = RecordShape(SQS)
     bound = compile_filters(['{"eventSource": ["aws:sqs"]}'], SQS).bind(shape)
-    assert bound.passes(Record(body, {"eventSource": "aws:sqs"}))
-    assert not bound.passes(Record(body, {"eventSource": "aws:kinesis"}))
+    assert bound.passes(PARTITION, Record(body, {"eventSource": "aws:sqs"}))
+    assert not bound.passes(PARTITION, Record(body, {"eventSource": "aws:kinesis"}))
     assert shape.payloads_read == 0
 
 
 def test_payload_is_read_once_whatever_the_number_of_filters() -> None:
     shape = RecordShape(SQS)
     bound = compile_filters([json.dumps({"body": {"n": [value]}}) for value in range(10)], SQS).bind(shape)
-    assert bound.passes(Record('{"n": 9}'))
-    assert not bound.passes(Record('{"n": 10}'))
+    assert bound.passes(PARTITION, Record('{"n": 9}'))
+    assert not bound.passes(PARTITION, Record('{"n": 10}'))
     assert shape.payloads_read == 2
 
 
@@ -295,7 +296,7 @@ def test_dynamodb_view_may_also_leave_the_payload_to_data() -> None:
 def test_payload_in_the_view_is_not_read_again() -> None:
     shape = RecordShape(DYNAMODB)
     bound = compile_filters(['{"dynamodb": {"SizeBytes": [46]}}'], DYNAMODB).bind(shape)
-    assert bound.passes(Record(metadata={"dynamodb": STREAM_IMAGE}))
+    assert bound.passes(PARTITION, Record(metadata={"dynamodb": STREAM_IMAGE}))
     assert shape.payloads_read == 0
 
 
@@ -346,13 +347,13 @@ def test_plain_pattern_ignores_what_is_no_text(rule: DataRule, payload: bytes) -
 @pytest.mark.rule("6.1-1")
 def test_record_passes_when_any_filter_matches() -> None:
     bound = compile_filters(['{"body": {"a": [1]}}', '{"body": {"b": [1]}}'], SQS).bind(RecordShape(SQS))
-    assert bound.passes(Record('{"a": 1}'))
-    assert bound.passes(Record('{"b": 1}'))
-    assert not bound.passes(Record('{"a": 2, "b": 2}'))
+    assert bound.passes(PARTITION, Record('{"a": 1}'))
+    assert bound.passes(PARTITION, Record('{"b": 1}'))
+    assert not bound.passes(PARTITION, Record('{"a": 2, "b": 2}'))
 
 
 def test_no_filters_let_everything_pass() -> None:
-    assert compile_filters([], SQS).bind(RecordShape(SQS)).passes(Record("anything"))
+    assert compile_filters([], SQS).bind(RecordShape(SQS)).passes(PARTITION, Record("anything"))
 
 
 @pytest.mark.rule("6.1-9")
@@ -395,7 +396,7 @@ def test_hostile_payload_is_classified_and_never_raises(payload: str | bytes, ru
     ]
     compiled = compile_filters([json.dumps(pattern) for pattern in patterns], rule)
     expected = rule.mismatch == "ignore"  # each of them is either no JSON or no text, so one of the patterns mismatches
-    assert compiled.bind(RecordShape(rule)).passes(Record(payload)) is expected
+    assert compiled.bind(RecordShape(rule)).passes(PARTITION, Record(payload)) is expected
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000, '{"a": NaN}', b"\xff"], ids=["deep", "NaN", "bytes"])
@@ -414,8 +415,8 @@ def test_huge_numbers_are_compared_all_the_same(payload: str) -> None:
 def test_integer_too_long_for_python_to_write_fails_its_own_filter_only() -> None:
     patterns = ['{"offset": [1]}', '{"topic": ["t"]}']
     bound = compile_filters(patterns, KAFKA).bind(RecordShape(KAFKA))
-    assert bound.passes(Record(metadata={"offset": 10**5_000, "topic": "t"}))
-    assert not bound.passes(Record(metadata={"offset": 10**5_000, "topic": "u"}))
+    assert bound.passes(PARTITION, Record(metadata={"offset": 10**5_000, "topic": "t"}))
+    assert not bound.passes(PARTITION, Record(metadata={"offset": 10**5_000, "topic": "u"}))
 
 
 def test_payload_that_the_shape_cannot_decode_is_a_mismatch() -> None:
@@ -424,8 +425,8 @@ def test_payload_that_the_shape_cannot_decode_is_a_mismatch() -> None:
             raise ValueError("not base64")
 
     patterns = ['{"data": {"a": [1]}}']
-    assert not compile_filters(patterns, KINESIS).bind(Undecodable(KINESIS)).passes(Record())
-    assert compile_filters(patterns, MQ).bind(Undecodable(MQ)).passes(Record())
+    assert not compile_filters(patterns, KINESIS).bind(Undecodable(KINESIS)).passes(PARTITION, Record())
+    assert compile_filters(patterns, MQ).bind(Undecodable(MQ)).passes(PARTITION, Record())
 
 
 @pytest.mark.rule("6.1-1", "12-13")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pollers.flow.filters import Compiled, InvalidPattern, compile_filters
 from pollers.flow.patterns import conditions, member, parse
-from pollers.flow.records import DataRule, Shape
+from pollers.flow.records import DataRule, Partition, Shape
 
 names = st.sampled_from(["a", "b", "$or", "body", "exists", "é", ""])
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -51,13 +51,14 @@ payloads = json_values.map(json.dumps) | st.text(max_size=8) | st.binary(max_siz
 class ViewAndData:
     """A shape whose records are pairs of metadata and payload."""
 
-    def view(self, raw: tuple[Mapping[str, Any], Any]) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: tuple[Mapping[str, Any], Any]) -> Mapping[str, Any]:
         return raw[0]
 
     def data(self, raw: tuple[Mapping[str, Any], Any]) -> str | bytes:
         return cast("str | bytes", raw[1])
 
 
+PARTITION = Partition("one")
 SHAPE = cast("Shape", ViewAndData())  # the rest of a shape is not asked by filters
 metadata = st.dictionaries(names, json_values, max_size=3)
 
@@ -75,7 +76,7 @@ def test_anything_given_as_a_pattern_is_compiled_or_refused(
 ) -> None:
     compiled = compiled_or_none(pattern, rule)
     if compiled is not None:
-        assert compiled.bind(SHAPE).passes((view, payload)) in (True, False)
+        assert compiled.bind(SHAPE).passes(PARTITION, (view, payload)) in (True, False)
 
 
 @given(patterns.map(json.dumps), json_values)
@@ -90,7 +91,9 @@ def test_filters_together_pass_what_any_of_them_passes(
     singles = [compiled_or_none(text, rule) for text in texts]
     assume(None not in singles)
     together = compile_filters(texts, rule).bind(SHAPE)
-    assert together.passes((view, payload)) is any(one.bind(SHAPE).passes((view, payload)) for one in singles if one)
+    assert together.passes(PARTITION, (view, payload)) is any(
+        one.bind(SHAPE).passes(PARTITION, (view, payload)) for one in singles if one
+    )
 
 
 @given(leaves)

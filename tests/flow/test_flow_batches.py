@@ -25,7 +25,7 @@ PAGES = st.lists(st.lists(st.sampled_from("abcd"), max_size=10), min_size=1, max
 class Even:
     """A filter that lets even positions through."""
 
-    def passes(self, raw: Record) -> bool:
+    def passes(self, partition: Partition, raw: Record) -> bool:
         return raw.position % 2 == 0
 
 

@@ -107,7 +107,7 @@ def test_an_item_is_known_by_its_keys_however_they_are_ordered() -> None:
 def test_position_and_identifier_are_the_sequence_number() -> None:
     raw = change(111100000000000012345678901)
     assert SHAPE.position(raw) == (111100000000000012345678901, 0)
-    assert SHAPE.identifier(raw) == "111100000000000012345678901"
+    assert SHAPE.identifier(SHARD, raw) == "111100000000000012345678901"
 
 
 VALUES = st.recursive(
@@ -147,4 +147,4 @@ def test_a_records_bound_is_never_below_what_its_event_takes(image: dict[str, An
     ],
 )
 def test_filters_see_the_whole_change(pattern: str, passes: bool) -> None:
-    assert compile_filters([pattern], SHAPE.data_rule).bind(SHAPE).passes(change()) is passes
+    assert compile_filters([pattern], SHAPE.data_rule).bind(SHAPE).passes(SHARD, change()) is passes

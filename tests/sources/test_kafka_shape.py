@@ -18,6 +18,7 @@ from pollers.sources.kafka.shape import KafkaShape
 ARN = "arn:aws:kafka:us-east-1:123456789012:cluster/Sales/abcd1234-abcd-cafe-abab-9876543210ab-4"
 SERVERS = ("b-2.example:9092", "b-1.example:9092")
 SELF_MANAGED = KafkaShape("mytopic", SERVERS)
+PARTITION = Partition("mytopic-0")
 
 
 def record(offset: int = 15, **more: Any) -> ConsumerRecord[bytes, bytes]:
@@ -116,7 +117,7 @@ def test_timestamp_types_have_their_names(number: int | None, name: str) -> None
 @pytest.mark.rule("5.7-3")
 def test_partial_answers_name_partition_and_offset() -> None:
     failures = [{"itemIdentifier": {"partition": "mytopic-0", "offset": 2}}]
-    parts = [[record(1), record(2)], [record(2, partition=1)]]
+    parts = [(PARTITION, [record(1), record(2)]), (Partition("mytopic-1"), [record(2)])]
     reading = read_report(Returned({"batchItemFailures": failures}), parts, SELF_MANAGED)
     assert reading == SomeFailed(((1,), ()))
 
@@ -161,5 +162,5 @@ def test_failure_document_describes_each_partition() -> None:
 def test_filters_see_the_value_and_the_metadata() -> None:
     assert SELF_MANAGED.data(record(value=b"\xff")) == b"\xff"
     assert SELF_MANAGED.data(record(value=None)) == b""
-    assert SELF_MANAGED.view(record())["key"] == "recordKey"
+    assert SELF_MANAGED.view(PARTITION, record())["key"] == "recordKey"
     assert b64encode(b"recordKey") == b"cmVjb3JkS2V5"

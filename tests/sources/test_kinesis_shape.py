@@ -96,7 +96,7 @@ def test_a_failed_final_call_without_records_names_only_shard_and_stream() -> No
 
 @pytest.mark.rule("6.2-2")
 def test_filters_see_metadata_at_the_top_and_inside_kinesis_and_the_data_decoded() -> None:
-    view = shape.view(record())
+    view = shape.view(SHARD, record())
     assert view["partitionKey"] == view["kinesis"]["partitionKey"] == "1"
     assert view["eventSource"] == "aws:kinesis"
     assert "data" not in view
@@ -110,7 +110,7 @@ def test_positions_follow_the_number_not_its_text() -> None:
     assert near is not None
     assert far is not None
     assert near < far
-    assert shape.identifier(record()) == SEQUENCE
+    assert shape.identifier(SHARD, record()) == SEQUENCE
 
 
 def test_the_key_is_the_partition_keys_bytes() -> None:

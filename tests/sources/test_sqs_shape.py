@@ -14,6 +14,7 @@ from pollers.flow.records import Partition
 from pollers.sources.sqs_shape import SqsShape
 
 ARN = "arn:aws:sqs:us-east-2:123456789012:my-queue"
+QUEUE = Partition("my-queue")
 SAMPLE = (
     '{"Records":[{"messageId":"059f36b4-87a3-44ab-83d2-661975830a7d","receiptHandle":"AQEBwJnKyrHigUMZj6rYigCgxlaS",'
     '"body":"Test message.","attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1545082649183",'
@@ -146,13 +147,13 @@ def test_every_event_is_the_functions_own() -> None:
 
 
 def test_filters_see_everything_but_the_body() -> None:
-    seen = dict(shape().view(authored()))
+    seen = dict(shape().view(QUEUE, authored()))
     assert {**seen, "body": "Test message."} == record(authored())
     assert "body" not in seen
 
 
 def test_message_is_named_by_its_id_and_dated_by_its_sending() -> None:
-    assert shape().identifier(message()) == "059f36b4-87a3-44ab-83d2-661975830a7d"
+    assert shape().identifier(QUEUE, message()) == "059f36b4-87a3-44ab-83d2-661975830a7d"
     assert shape().arrived(message()) == 1545082649.183
     assert shape().position(message()) is None
 

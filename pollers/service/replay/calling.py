@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from pollers.clock import Clock
 from pollers.flow.outcomes import AllFailed, AllPassed, SomeFailed, read_report
-from pollers.flow.records import Aborted, Failed, Outcome, Returned, Shape, Throttled, Unreachable
+from pollers.flow.records import Aborted, Failed, Outcome, Partition, Returned, Shape, Throttled, Unreachable
 from pollers.service.output import logs_on_stderr
 from pollers.service.replay.rebuilding import Rebuilt
 from pollers.spi import Invocation, Target
@@ -60,7 +60,9 @@ class Caller:
                 return "the call was ended before the function had answered"
 
     def _report(self, answer: Returned, identifiers: Sequence[str]) -> str:
-        match read_report(answer, [identifiers], cast(Shape, _Names())):  # it asks for identifiers only
+        match read_report(
+            answer, [(Partition(""), identifiers)], cast(Shape, _Names())
+        ):  # it asks for identifiers only
             case AllPassed():
                 return ""
             case AllFailed(reason):
@@ -77,5 +79,5 @@ class Caller:
 class _Names:
     """A shape of records that are their identifiers."""
 
-    def identifier(self, name: str) -> str:
+    def identifier(self, partition: Partition, name: str) -> str:
         return name

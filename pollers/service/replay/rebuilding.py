@@ -68,18 +68,18 @@ class Rebuilder:
         except Gone as gone:
             return held or Impossible("gone", str(gone))
         if held is not None:
-            chosen = named(records, held.identifiers, self._traits)
+            chosen = named(document.shard, records, held.identifiers, self._traits)
             return held if chosen is None else self._of_records(document, chosen)
-        chosen = records if self._whole_range else select(records, where.size, self._traits)
+        chosen = records if self._whole_range else select(document.shard, records, where.size, self._traits)
         if chosen is None:
             reason = f"there are {len(records)} records between its first and its last, and it is about {where.size}"
             return Impossible("ambiguous", reason)
         return self._of_records(document, chosen)
 
     def _of_records(self, document: Document, records: Sequence[Raw]) -> Rebuilt:
-        shape = self._traits.shape
-        event = shape.event([(document.shard, records)], None)
-        return Rebuilt(event, tuple(str(shape.identifier(raw)) for raw in records), "stream")
+        shape, shard = self._traits.shape, document.shard
+        event = shape.event([(shard, records)], None)
+        return Rebuilt(event, tuple(str(shape.identifier(shard, raw)) for raw in records), "stream")
 
 
 def _identifiers(event: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pollers.flow.lanes import lane_key
-from pollers.flow.records import Delivery, Raw, RecordFilter, Shape
+from pollers.flow.records import Delivery, Partition, Raw, RecordFilter, Shape
 
 __all__ = ["Traits", "named", "select"]
 
@@ -24,28 +24,30 @@ class Traits:
     filters: RecordFilter | None
 
 
-def named(records: Sequence[Raw], identifiers: Collection[str], traits: Traits) -> Sequence[Raw] | None:
+def named(
+    partition: Partition, records: Sequence[Raw], identifiers: Collection[str], traits: Traits
+) -> Sequence[Raw] | None:
     """The records with these sequence numbers; None where some are missing."""
     wanted = set(identifiers)
-    chosen = [raw for raw in records if traits.shape.identifier(raw) in wanted]
+    chosen = [raw for raw in records if traits.shape.identifier(partition, raw) in wanted]
     return chosen if len(chosen) == len(wanted) else None
 
 
-def select(records: Sequence[Raw], size: int, traits: Traits) -> Sequence[Raw] | None:
+def select(partition: Partition, records: Sequence[Raw], size: int, traits: Traits) -> Sequence[Raw] | None:
     """The `size` records of the batch that begins with the first and ends with the last one; None: it cannot be told.
 
     The mapping may have had other filters or lanes when the batch was made, so that each is tried without the other.
     """
-    passed = _passed(records, traits)
+    passed = _passed(partition, records, traits)
     for candidates in (records, passed, _of_one_lane(records, traits), _of_one_lane(passed, traits)):
         if len(candidates) == size and candidates[0] is records[0] and candidates[-1] is records[-1]:
             return candidates
     return None
 
 
-def _passed(records: Sequence[Raw], traits: Traits) -> Sequence[Raw]:
+def _passed(partition: Partition, records: Sequence[Raw], traits: Traits) -> Sequence[Raw]:
     filters = traits.filters
-    return records if filters is None else [raw for raw in records if filters.passes(raw)]
+    return records if filters is None else [raw for raw in records if filters.passes(partition, raw)]
 
 
 def _of_one_lane(records: Sequence[Raw], traits: Traits) -> Sequence[Raw]:

@@ -38,9 +38,9 @@ class KafkaShape:
         """The offset."""
         return raw.offset, 0
 
-    def identifier(self, raw: Raw) -> object:
+    def identifier(self, partition: Partition, raw: Raw) -> object:
         """As `itemIdentifier` names it: an object with the partition and the offset (5.7-3)."""
-        return ("offset", raw.offset), ("partition", f"{raw.topic}-{raw.partition}")
+        return ("offset", raw.offset), ("partition", str(partition))
 
     def key(self, raw: Raw) -> bytes | None:
         """The record's key. Without one it is free of order."""
@@ -63,11 +63,12 @@ class KafkaShape:
             size += 6 * len(name) + 5 * len(value or b"") + 8
         return size
 
-    def view(self, raw: Raw) -> Mapping[str, Any]:
+    def view(self, partition: Partition, raw: Raw) -> Mapping[str, Any]:
         """Metadata for filters. AWS: older guides filter on `key` and other metadata as well (6.2-4)."""
+        topic, _, number = partition.rpartition("-")
         view = {
-            "topic": raw.topic,
-            "partition": raw.partition,
+            "topic": topic,
+            "partition": int(number),
             "offset": raw.offset,
             "timestamp": raw.timestamp,
             "timestampType": _TYPES.get(raw.timestamp_type, _NO_TYPE),
