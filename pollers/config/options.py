@@ -58,7 +58,8 @@ MAPPING_OPTIONS: Final = Table(
     Field(
         "instance",
         Text(1, 249, form="an id that no other process has"),
-        "The id of a static member of the consumer group: a restart within seconds moves no partitions.",
+        "The id of a static member of the consumer group: a restart within seconds moves no partitions. "
+        "With --workers each process appends its number.",
         sources=frozenset({KAFKA}),
     ),
     Field("tls", Flag(), "false allows SASL over an unencrypted connection.", True, frozenset({KAFKA})),

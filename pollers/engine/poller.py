@@ -14,6 +14,7 @@ from pollers.engine.mapping import Mapping
 from pollers.engine.pump import Pump
 from pollers.engine.settler import Consequences, Settler
 from pollers.engine.tenure import Tenure
+from pollers.errors import SourceError
 from pollers.flow.counts import Counts
 from pollers.flow.records import Grant
 from pollers.spi import Granted, Lapsed, Lost, Revoked, Troubled
@@ -82,7 +83,7 @@ class Poller:
                 await self._run_once()
             except* Exception as faults:
                 crashes += 1
-                delay = min(FIRST * 2.0 ** min(crashes - 1, 30), CAP)
+                delay = CAP if _is_for_somebody(faults) else min(FIRST * 2.0 ** min(crashes - 1, 30), CAP)
                 self._notice(PollerCrashed(self.mapping.identity, _describe(faults), delay))
             else:
                 return
@@ -319,11 +320,21 @@ def _unsettled(pump: Pump, grant: Grant) -> int:
     return len(progress.done) or int(progress.safe is not None)
 
 
-def _describe(faults: BaseExceptionGroup[Exception]) -> str:
+def _first(faults: BaseException) -> BaseException:
+    while isinstance(faults, BaseExceptionGroup):
+        faults = faults.exceptions[0]
+    return faults
+
+
+def _is_for_somebody(faults: BaseException) -> bool:
+    """Whether only somebody's doing would help: a source that is gone, or that does not let us in."""
+    fault = _first(faults)
+    return isinstance(fault, SourceError) and fault.missing
+
+
+def _describe(faults: BaseException) -> str:
     """The first fault, with the place where it happened."""
-    fault: BaseException = faults
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
+    fault = _first(faults)
     trace = fault.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from kafka_broker import KafkaBroker
 
 from pollers import EventSourceMapping, Pollers
 from pollers.errors import SourceError
+from pollers.sources.kafka.client import KafkaConsumer
 from pollers.sources.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 from pollers.telemetry import Event, PartitionGranted, PollerCrashed, RecordsMissed
@@ -62,6 +64,23 @@ class Topic:
             await until(lambda: set(values) <= set(seen(function)))
         return seen(function)
 
+    async def committed(self) -> int | None:
+        """The offset that the group goes on at; of a topic with one partition."""
+        async with self.admin() as admin:
+            kept = await admin.list_consumer_group_offsets(self.name)
+        return next((one.offset for one in kept.values()), None)
+
+    async def count(self, last: str) -> int:
+        """How many records somebody finds who reads all of it, up to that one."""
+        consumer = AIOKafkaConsumer(self.name, bootstrap_servers=self.broker.servers, auto_offset_reset="earliest")
+        found = 0
+        async with consumer:
+            async for record in consumer:
+                found += 1
+                if record.value == last.encode():
+                    return found
+        raise AssertionError
+
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.broker.servers)
@@ -83,6 +102,12 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.05)
+
+
+async def until_async(question: Callable[[], Awaitable[object]], answer: object) -> None:
+    async with asyncio.timeout(60):
+        while await question() != answer:
+            await asyncio.sleep(0.2)
 
 
 @pytest.fixture
@@ -165,7 +190,12 @@ async def test_an_offset_that_was_deleted_can_stop_the_mapping(topic: Topic) -> 
     assert "offset 1, which group" in reason
 
 
-async def test_transactions_and_their_markers_leave_no_gap_in_what_is_committed(topic: Topic) -> None:
+WAYS = pytest.mark.parametrize("batchwise", [True, False], ids=["batch by batch", "getmany"])
+
+
+@WAYS
+async def test_transactions_and_their_markers_leave_no_gap_in_what_is_committed(topic: Topic, batchwise: bool) -> None:
+    consumer = partial(KafkaConsumer, batchwise=batchwise)
     producer = AIOKafkaProducer(bootstrap_servers=topic.broker.servers, transactional_id=topic.name)
     await producer.start()
     async with producer.transaction():
@@ -175,11 +205,47 @@ async def test_transactions_and_their_markers_leave_no_gap_in_what_is_committed(
     await producer.abort_transaction()
     await topic.put("last")
     await producer.stop()
-    assert await topic.read_until("last") == ["kept", "last"]
-    async with topic.admin() as admin:
-        kept = await admin.list_consumer_group_offsets(topic.name)
-    (offset,) = [one.offset for one in kept.values()]
-    assert offset == 5  # kept, a marker, aborted, a marker, last
+    assert await topic.read_until("last", consumer=consumer) == ["kept", "last"]
+    assert await topic.committed() == 5  # kept, a marker, aborted, a marker, last
+
+
+@WAYS
+async def test_markers_at_the_end_of_a_log_are_committed_as_well(topic: Topic, batchwise: bool) -> None:
+    consumer = partial(KafkaConsumer, batchwise=batchwise)
+    producer = AIOKafkaProducer(bootstrap_servers=topic.broker.servers, transactional_id=topic.name)
+    await producer.start()
+    async with topic.read(consumer=consumer) as function:
+        async with producer.transaction():
+            await producer.send_and_wait(topic.name, b"kept", partition=0)
+        await until(lambda: seen(function) == ["kept"])
+        await until_async(topic.committed, 2)
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic.name, b"open", partition=0)
+        await asyncio.sleep(1.0)
+        assert seen(function) == ["kept"], "nobody reads what may be aborted"
+        await producer.abort_transaction()
+        await until_async(topic.committed, 4)
+    await producer.stop()
+    assert seen(function) == ["kept"]
+
+
+@WAYS
+async def test_what_was_compacted_away_leaves_no_gap_in_what_is_committed(
+    kafka_broker: KafkaBroker, batchwise: bool
+) -> None:
+    topic = Topic(kafka_broker)
+    eager = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "100"}
+    await topic.open(config={**eager, "segment.ms": "100", "delete.retention.ms": "0"})
+    for number in range(40):
+        await topic.producer.send_and_wait(topic.name, f"{number}".encode(), key=f"k{number % 4}".encode(), partition=0)
+    await asyncio.sleep(0.3)
+    await topic.producer.send_and_wait(topic.name, b"last", key=b"last", partition=0)
+    await until_async(partial(topic.count, "last"), 5)
+    expected = ["36", "37", "38", "39", "last"]
+    read = await topic.read_until("last", consumer=partial(KafkaConsumer, batchwise=batchwise))
+    assert read == expected
+    assert await topic.committed() == 41
+    await topic.producer.stop()
 
 
 async def test_a_topic_that_is_not_there_is_said_before_anything_is_read(kafka_broker: KafkaBroker) -> None:
@@ -246,3 +312,17 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
         await asyncio.sleep(1.0)
     await topic.producer.stop()
     assert sorted(seen(function), key=int) == list(map(str, range(100)))
+
+
+async def test_a_group_is_left_in_time_when_nobody_is_there_to_be_told(own_kafka_broker: KafkaBroker) -> None:
+    topic = Topic(own_kafka_broker)
+    await topic.open()
+    await topic.put("a")
+    await topic.producer.stop()
+    async with topic.read() as function:
+        await until(lambda: seen(function) == ["a"])
+        await asyncio.sleep(2.0)  # until that is committed
+        await asyncio.to_thread(own_kafka_broker.kill)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 30
+    assert not [task for task in asyncio.all_tasks() if "kafka" in repr(task.get_coro()).lower()]

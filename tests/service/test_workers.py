@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from service_process import ended, line_with, spawn, until
 
+from pollers.config.model import KafkaTerms
 from pollers.config.parse import parse
 from pollers.config.share import check_shared, share_of
 from pollers.errors import ConfigurationError
@@ -59,6 +60,19 @@ def test_processes_of_functions_are_divided_as_well() -> None:
     cores = 2 * (os.cpu_count() or 1)
     assert share_of(whole, 1, 2).functions["work"].processes == max(1, cores // 2)
     assert share_of(whole, 1, 1_000).functions["work"].processes == 1
+
+
+def test_each_worker_is_a_static_member_of_its_own() -> None:
+    topic = {
+        "function_name": "work",
+        "topics": ["orders"],
+        "self_managed_event_source": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["127.0.0.1:9092"]}},
+        "starting_position": "LATEST",
+        "pollers": {"instance": "node-7"},
+    }
+    whole = parse(document(event_source_mappings=[topic]))
+    terms = [share_of(whole, number, 2).mappings[0].terms for number in (1, 2)]
+    assert [one.instance for one in terms if isinstance(one, KafkaTerms)] == ["node-7-1", "node-7-2"]
 
 
 def test_streams_with_positions_in_memory_are_refused() -> None:

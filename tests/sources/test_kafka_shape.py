@@ -136,6 +136,14 @@ def test_size_bound_is_never_too_small(
     event = SELF_MANAGED.event([(Partition(f"mytopic-{2**31 - 1}"), [raw])], None)
     ((one,),) = event["records"].values()
     assert SELF_MANAGED.size_bound(raw) >= len(json.dumps(one, separators=(",", ":")))
+    assert SELF_MANAGED.size_bounds([raw, raw, raw]) >= 3 * SELF_MANAGED.size_bound(raw)
+
+
+@pytest.mark.parametrize("stamp", [None, -1])
+def test_a_record_without_a_timestamp_never_grows_old(stamp: int | None) -> None:
+    raw = record(timestamp=stamp, timestamp_type=None)
+    assert SELF_MANAGED.arrived(raw) == float("inf")
+    assert only(SELF_MANAGED, raw)["timestamp"] == -1
 
 
 @pytest.mark.rule("5.9-8")

@@ -1,9 +1,9 @@
-"""The one place that knows aiokafka: what a source needs of a consumer, as a narrow port.
+"""The one place that knows aiokafka: a `Consumer` by its means.
 
 Its limits are handled here. Rebalances are eager: all partitions are revoked at every one. There is no callback for
-partitions that are lost rather than revoked: the coordinator has forgotten its generation by then, which tells them. A
-second member with the same static id is not noticed: see `source`. Private names are used where the client shows no
-public ones, and the version is pinned for them.
+partitions that are lost rather than revoked: the coordinator has forgotten its generation by then, which tells them. It
+commits under whatever generation it has by the time a commit is sent. A second member with the same static id is not
+noticed: see `source`. Private names are used where the client shows no public ones, and the version is pinned for them.
 """
 
 from __future__ import annotations
@@ -11,146 +11,52 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     AuthenticationFailedError,
-    CommitFailedError,
     GroupAuthorizationFailedError,
+    IllegalGenerationError,
     KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    RebalanceInProgressError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnknownMemberIdError,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.structs import OffsetAndMetadata
 
 from pollers.errors import LostGrant, SourceError
-from pollers.flow.records import Raw
-from pollers.sources.kafka.connection import KafkaConnection, client_settings
+from pollers.sources.kafka import batches
+from pollers.sources.kafka.connection import client_settings
+from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 
-__all__ = ["Committed", "Consumer", "ConsumerTerms", "Fetched", "KafkaConsumer", "Listener", "OutOfRange"]
+__all__ = ["KafkaConsumer", "twin"]
 
 SESSION: Final = 10.0  # seconds without a heartbeat after which the group counts a member as dead
 BEAT: Final = 1.0  # seconds between heartbeats: it is also how soon a member hears of a rebalance
 METADATA: Final = 60.0  # seconds after which new partitions are noticed (12-23)
 PATIENCE: Final = 30.0  # seconds for one request
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerTerms:
-    """What a consumer is made of."""
-
-    connection: KafkaConnection
-    topic: str
-    group: str
-    instance: str | None  # the static member's id; None: none
-    rebalance: float  # seconds that a member has to give its partitions up
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a group keeps of a partition."""
-
-    offset: int  # the first one that is not finished
-    metadata: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What one fetch brought of a partition."""
-
-    partition: int
-    records: Sequence[Raw]
-    next: int  # the offset that is read next: behind the last record, and behind markers and gaps
-
-
-class OutOfRange(Exception):
-    """The log has no such offsets: they were deleted, or were never there."""
-
-    def __init__(self, offsets: Mapping[int, int]) -> None:
-        self.offsets = offsets
-        super().__init__(str(dict(offsets)))
-
-
-class Listener(Protocol):
-    """Is told what the group gives and takes."""
-
-    def assigned(self, partitions: Collection[int]) -> None:
-        """These are ours from now on. Nothing is read of them before `seek`."""
-
-    async def revoked(self, partitions: Collection[int], *, lost: bool) -> None:
-        """These go to others once this returns; `lost`: they have gone already."""
-
-
-class Consumer(Protocol):
-    """A member of a consumer group that reads one topic. Offsets are those to be read next."""
-
-    alive_until: float  # loop time: without a further heartbeat the group has given our partitions to others by then
-
-    async def start(self) -> None:
-        """Connect, and see that the topic is there. Raises `SourceError`."""
-
-    def join(self, listener: Listener) -> None:
-        """Join the group."""
-
-    async def partitions(self) -> Collection[int]:
-        """All that the topic has."""
-
-    async def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
-        """What the group keeps of these; those of which it keeps nothing are left out."""
-
-    async def beginning(self, partitions: Collection[int]) -> dict[int, int]:
-        """The oldest offset of each."""
-
-    async def end(self, partitions: Collection[int]) -> dict[int, int]:
-        """The offset of the next record of each."""
-
-    async def at(self, partitions: Collection[int], moment: float) -> dict[int, int]:
-        """The first offset at or after a moment (seconds since the epoch); the end where there is none."""
-
-    def seek(self, partition: int, offset: int) -> None:
-        """Read on from there."""
-
-    async def fetch(self, wanted: Collection[int], limit: int, timeout: float) -> list[Fetched]:
-        """What there is of the wanted partitions, up to `limit` records; waits up to `timeout` seconds for some.
-
-        Raises `OutOfRange`.
-        """
-
-    def want(self, partition: int) -> None:
-        """A fetch that waits is to bring this partition as well."""
-
-    async def commit(self, offsets: Mapping[int, Committed]) -> None:
-        """Raises `LostGrant` where the group has gone on without us."""
-
-    def lag(self, partition: int) -> int | None:
-        """Records that are in the log and not read, as far as the last fetch knew; None: not known."""
-
-    async def close(self) -> None:
-        """Leave the group. May be called twice."""
-
-
-class _Always(set[TopicPartition]):
-    """Partitions that are wanted. To the client an empty collection means all of them; this one does not."""
-
-    def __bool__(self) -> bool:
-        return True
+AGAIN: Final = 0.1  # seconds before a commit is sent again that the coordinator could not take
+UNKNOWN: Final = "UnknownError"  # the client's name for every error of a broker that it does not know
+PARTING: Final = 5.0  # seconds to leave the group in; without a broker it is not told
 
 
 class KafkaConsumer:
     """A `Consumer` by aiokafka."""
 
-    def __init__(self, terms: ConsumerTerms) -> None:
+    def __init__(self, terms: ConsumerTerms, *, batchwise: bool = batches.KNOWN) -> None:
+        """`batchwise`: take what was fetched from the client's inside; its public `getmany` is slower."""
         self.alive_until = math.inf
         self._terms = terms
+        self._batchwise = batchwise
         self._consumer: Any = None
-        self._wanted = _Always()
+        self._generation = -1  # of the last assignment
 
     async def start(self) -> None:
         terms = self._terms
@@ -187,8 +93,16 @@ class KafkaConsumer:
     def join(self, listener: Listener) -> None:
         self._consumer.subscribe([self._terms.topic], listener=_Rebalances(self._consumer, listener, self._joined))
 
+    def check(self) -> None:
+        # The coordination waits for somebody to take note of its errors, and does nothing until then.
+        try:
+            self._consumer._coordinator.check_errors()
+        except KafkaError as error:
+            raise _unusable(error, self._terms) from error
+
     def _joined(self) -> None:
         self.alive_until = asyncio.get_running_loop().time() + SESSION
+        self._generation = self._consumer._coordinator.generation
 
     def _note_heartbeats(self) -> None:
         """Keep `alive_until`: from the moment a heartbeat was sent, not from when it was answered."""
@@ -233,63 +147,94 @@ class KafkaConsumer:
     def seek(self, partition: int, offset: int) -> None:
         self._consumer.seek(self._name(partition), offset)
 
-    async def fetch(self, wanted: Collection[int], limit: int, timeout: float) -> list[Fetched]:
-        consumer, live = self._consumer, self._wanted
-        live.clear()
-        live.update(self._named(wanted))
-        before = {one: self._position(one) for one in live}
-        try:
-            found = await consumer._fetcher.fetched_records(live, timeout, limit)
-        except OffsetOutOfRangeError as error:
-            raise OutOfRange(_by_number(error.args[0])) from error
-        except NoOffsetForPartitionError:
-            return []  # of a partition that was not sought yet
-        except KafkaError as error:
-            raise _unusable(error, self._terms) from error
-        fetched = [Fetched(one.partition, records, self._position(one) or 0) for one, records in found.items()]
-        fetched += [
-            Fetched(one.partition, (), position)
-            for one in live - found.keys()
-            if (position := self._position(one)) is not None and one in before and before[one] not in (None, position)
-        ]
-        return fetched
-
-    def want(self, partition: int) -> None:
-        self._wanted.add(self._name(partition))
-        for waiter in list(self._consumer._fetcher._fetch_waiters):
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _position(self, one: TopicPartition) -> int | None:
+    def position(self, partition: int) -> int | None:
+        one = self._name(partition)
         subscription = self._consumer._subscription.subscription
         if subscription is None or subscription.assignment is None or one not in subscription.assignment.tps:
             return None
         state = subscription.assignment.state_value(one)
         return state.position if state.has_valid_position else None
 
-    async def commit(self, offsets: Mapping[int, Committed]) -> None:
-        wanted = {self._name(one): OffsetAndMetadata(kept.offset, kept.metadata) for one, kept in offsets.items()}
-        subscription = self._consumer._subscription.subscription
+    async def fetch(self, wanted: Mapping[int, int], timeout: float) -> Sequence[Brought]:
+        named = {self._name(partition): limit for partition, limit in wanted.items()}
+        self.check()
         try:
-            # The public call refuses partitions that are not assigned; a group that begins commits all of its topic.
-            await self._consumer._coordinator.commit_offsets(subscription and subscription.assignment, wanted)
-        except CommitFailedError as error:
-            raise LostGrant("The group has gone on without us; what was not committed is delivered again.") from error
+            if self._batchwise:
+                found = await batches.fetched(self._consumer._fetcher, named, timeout)
+                return [self._brought(one, what) for one, what in found.items()]
+            return await self._getmany(named, timeout)
+        except OffsetOutOfRangeError as error:
+            return [OutOfRange(one.partition, offset) for one, offset in error.args[0].items()]
+        except NoOffsetForPartitionError:
+            return []  # of a partition that was not sought yet
         except KafkaError as error:
             raise _unusable(error, self._terms) from error
 
+    async def _getmany(self, named: Mapping[TopicPartition, int], timeout: float) -> Sequence[Brought]:
+        """By the client's public means. Where nothing but markers were read only the position tells."""
+        before = {one: self.position(one.partition) for one in named}
+        limit = sum(named.values())
+        found = await self._consumer.getmany(*named, timeout_ms=int(timeout * 1_000), max_records=limit)
+        moved = [one for one in named if one in found or before[one] not in (None, self.position(one.partition))]
+        return [
+            Fetched(one.partition, found.get(one, ()), position)
+            for one in moved
+            if (position := self.position(one.partition)) is not None
+        ]
+
+    def _brought(self, one: TopicPartition, what: Fetched | KafkaError) -> Brought:
+        match what:
+            case Fetched():
+                return what
+            case OffsetOutOfRangeError():
+                return OutOfRange(one.partition, what.args[0][one])
+            case _:
+                return Unreadable(one.partition, _unusable(what, self._terms))
+
+    def want(self, partition: int) -> None:
+        if self._batchwise:
+            batches.wake(self._consumer._fetcher)
+
+    async def commit(self, offsets: Mapping[int, Committed]) -> None:
+        wanted = {self._name(one): OffsetAndMetadata(kept.offset, kept.metadata) for one, kept in offsets.items()}
+        coordinator, generation = self._consumer._coordinator, self._generation
+        while True:
+            try:
+                await coordinator.ensure_coordinator_known()
+                async with coordinator._commit_lock:
+                    # The client's own loop would go on under a later generation, for partitions of others by then.
+                    if coordinator.generation != generation:
+                        raise LostGrant("The group has gone on without us; what was not committed is delivered again.")
+                    await asyncio.shield(coordinator._do_commit_offsets(None, wanted))
+                return
+            except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+                reason = "The group has gone on without us; what was not committed is delivered again."
+                raise LostGrant(reason) from error
+            except KafkaError as error:
+                if not error.retriable:
+                    raise _unusable(error, self._terms) from error
+                await asyncio.sleep(AGAIN)
+
     def lag(self, partition: int) -> int | None:
-        one = self._name(partition)
-        position = self._position(one)
+        position = self.position(partition)
         if position is None:
             return None
-        high = self._consumer.last_stable_offset(one)
+        high = self._consumer.last_stable_offset(self._name(partition))
         return None if high is None or high < 0 else max(0, high - position)
 
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        if consumer is None:
+            return
+        # In a task of its own: where a broker is gone the client ends with a cancellation that is nobody's.
+        parting = asyncio.create_task(consumer.stop())
+        try:
+            await asyncio.wait([parting], timeout=PARTING)
+        finally:
+            parting.cancel()
+        await asyncio.wait([parting])
+        if parting.cancelled() or parting.exception() is not None:
+            await _abandon(consumer)
 
     async def _asked(self, question: Any) -> Any:
         try:
@@ -322,6 +267,25 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         self._listener.assigned(sorted(one.partition for one in assigned))
 
 
+async def _abandon(consumer: Any) -> None:
+    """End what the client still runs, without a word to anybody: the group finds out by itself."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks = [coordinator._coordination_task, coordinator._heartbeat_task] if coordinator is not None else []
+    tasks += [fetcher._fetch_task, *fetcher._pending_tasks] if fetcher is not None else []
+    running = [task for task in tasks if task is not None and not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=PARTING)
+    await consumer._client.close()
+
+
+def twin(group: str, instance: str) -> SourceError:
+    """What is said of a static member whose id somebody else has as well."""
+    reason = f"another process is the static member {instance!r} as well"
+    return SourceError(f"consumer group {group}", reason, "Give each process an id of its own.", missing=True)
+
+
 def _by_number(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
     return {one.partition: offset for one, offset in offsets.items()}
 
@@ -330,6 +294,9 @@ def _unusable(error: KafkaError, terms: ConsumerTerms) -> SourceError:
     """What went wrong, where, and what to do about it."""
     servers = ", ".join(terms.connection.servers)
     match error:
+        case KafkaError() if terms.instance is not None and UNKNOWN in str(error):
+            # Kafka: FENCED_INSTANCE_ID, which the client does not know.
+            return twin(terms.group, terms.instance)
         case GroupAuthorizationFailedError():
             remedy = "Grant it Read on the group."
             return SourceError(f"consumer group {terms.group}", "the user may not join it", remedy, missing=True)

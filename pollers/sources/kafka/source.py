@@ -12,22 +12,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from pollers.clock import Clock
 from pollers.errors import ConfigurationError, LostGrant, PollersError, Problem, SourceError
-from pollers.flow.records import Delivery, Grant, Page, Partition, Progress, Raw, Resume, Shape
-from pollers.sources.kafka.client import Committed, Consumer, ConsumerTerms, Fetched, KafkaConsumer, OutOfRange
+from pollers.flow.records import Delivery, Grant, Page, Partition, Progress, Raw, Shape
+from pollers.sources.kafka.client import KafkaConsumer, twin
+from pollers.sources.kafka.commits import Commits
 from pollers.sources.kafka.connection import KafkaConnection
-from pollers.sources.kafka.finished import RANGES, decode, encode
+from pollers.sources.kafka.finished import RANGES, encode
+from pollers.sources.kafka.port import Brought, Committed, Consumer, ConsumerTerms, Fetched, OutOfRange, Unreadable
 from pollers.sources.kafka.shape import KafkaShape
+from pollers.sources.kafka.starts import OutOfRangePolicy, Start, StartingPosition, Starts
+from pollers.sources.kafka.watch import Watch
 from pollers.spi import Change, Granted, Lost, Revoked, Troubled
 
 __all__ = ["KafkaSource"]
 
-Start: TypeAlias = Literal["TRIM_HORIZON", "LATEST"] | datetime
-OutOfRangePolicy: TypeAlias = Literal["earliest", "latest", "stop"]
 Lanes: TypeAlias = Literal["partition", "key", "none"]
 
 SETTLE: Final = 1.0  # seconds between two commits of a partition
@@ -36,8 +37,6 @@ DRAIN: Final = 10.0  # seconds beyond a function's timeout in which partitions a
 MARGIN: Final = 2.0  # seconds of them that are left for the last commit and for joining again
 WAIT: Final = 0.5  # seconds that a fetch waits for records
 PAGE: Final = 2_000  # records of a page at most
-STALL: Final = 60.0  # seconds with records in the log, a reader waiting and nothing read, before that is said
-LOOK: Final = 5.0  # seconds between two looks for that
 TWINS: Final = 30.0  # seconds within which a static member that is put out twice has a twin
 FIRST, CAP = 0.5, 15.0  # seconds before the next try after a fault
 
@@ -54,7 +53,6 @@ class _Held:
     limit: int = 0
     rest: Sequence[Raw] = ()  # fetched and not handed out, as the reader wanted fewer
     next: int = 0  # the offset behind `rest`
-    read_at: float = 0.0  # loop time: when something was read last, or nothing was there to be read
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # released, or lost
 
     @property
@@ -88,7 +86,7 @@ class KafkaSource:
         *,
         servers: Sequence[str] = (),
         group: str | None = None,
-        starting_position: Start = "TRIM_HORIZON",
+        starting_position: StartingPosition = "TRIM_HORIZON",
         lanes: Lanes = "partition",
         out_of_range: OutOfRangePolicy = "earliest",
         instance: str | None = None,
@@ -103,7 +101,8 @@ class KafkaSource:
             servers = connection.servers
         self.arn = arn or f"kafka://{','.join(servers)}/{topic}"
         self.delivery = _delivery(lanes)
-        self.shape: Shape = KafkaShape(topic, servers, arn)
+        self._shape = KafkaShape(topic, servers, arn)
+        self.shape: Shape = self._shape
         self.warnings: Sequence[str] = ()
         self._requests: Counter[tuple[str, str]] = Counter()
         self.requests: Mapping[tuple[str, str], int] = self._requests
@@ -111,8 +110,8 @@ class KafkaSource:
         self._connection = connection
         self._msk = arn
         self._group = group
-        self._start = starting_position
-        self._out_of_range = out_of_range
+        self._starting_position: StartingPosition = starting_position
+        self._out_of_range: OutOfRangePolicy = out_of_range
         self._instance = instance
         self._clock = clock or Clock()
         self._make = consumer
@@ -121,8 +120,7 @@ class KafkaSource:
         self._fresh = False  # the consumer has not joined yet
         self._held: dict[int, _Held] = {}
         self._generation = 0
-        self._assigned: frozenset[int] = frozenset()
-        self._due: dict[int, tuple[Committed, asyncio.Future[None]]] = {}  # commits that are to go together
+        self._commits = Commits(self._commit)
         self._told: asyncio.Queue[Change | None] | None = None
         self._demand = asyncio.Event()
         self._lost_at: list[float] = []
@@ -131,6 +129,8 @@ class KafkaSource:
         """The group is the mapping's where none is named; the rebalance timeout follows from the function's."""
         self._group = self._group or mapping
         self._timeout = timeout
+        self._starts = Starts(self._topic, self._group, self._starting_position, self._out_of_range)
+        self._watch = Watch(self._group, self._topic, self._rebalance)
 
     @property
     def ours_until(self) -> float:
@@ -145,7 +145,7 @@ class KafkaSource:
         """See that the cluster can be reached and has the topic. Raises `SourceError`."""
         if not isinstance(self._connection, KafkaConnection):
             self._connection = await self._connection()
-        self.shape = KafkaShape(self._topic, self._connection.servers, self._msk)
+        self._shape = self.shape = KafkaShape(self._topic, self._connection.servers, self._msk)
         if not self._msk:
             self.arn = f"kafka://{','.join(self._connection.servers)}/{self._topic}"
         await self._connect()
@@ -175,7 +175,11 @@ class KafkaSource:
         self._fresh = False
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            work = [tasks.create_task(self._fetch(self._consumer)), tasks.create_task(self._watch(self._consumer))]
+            work = [
+                tasks.create_task(self._fetch(self._consumer)),
+                tasks.create_task(self._watch.run(self._consumer, self._waiting)),
+            ]
+            self._watch.joining()
             self._consumer.join(self)
             while (change := await told.get()) is not None:
                 yield change
@@ -195,13 +199,13 @@ class KafkaSource:
 
     def assigned(self, partitions: Collection[int]) -> None:
         """The group's assignment; each partition is granted once it is known where to begin."""
-        self._assigned = frozenset(partitions)
+        self._watch.joined()
         self._generation += 1
         self._do(self._begin(self._generation, sorted(partitions)))
 
     async def revoked(self, partitions: Collection[int], *, lost: bool) -> None:
         """Wait until what runs has ended and is committed, as far as the rebalance allows; lost ones are only told."""
-        self._assigned = frozenset()
+        self._watch.joining()
         self._generation += 1
         held = [one for one in self._held.values() if one.number in partitions]
         if lost:
@@ -232,12 +236,7 @@ class KafkaSource:
             self._do(self._refuse_twin())
 
     async def _refuse_twin(self) -> None:
-        raise SourceError(
-            f"consumer group {self._group}",
-            f"another process is the static member {self._instance!r} as well",
-            "Give each process an id of its own.",
-            missing=True,
-        )
+        raise twin(str(self._group), str(self._instance))
 
     # Where a partition begins
 
@@ -246,7 +245,9 @@ class KafkaSource:
         failures = 0
         while generation == self._generation and partitions:
             try:
-                starts = await self._starts(partitions)
+                starts = await self._starts.of(self._member(), partitions)
+            except LostGrant:
+                return  # another assignment follows
             except SourceError as error:
                 if error.missing:
                     raise
@@ -257,64 +258,13 @@ class KafkaSource:
                 continue
             if generation == self._generation:
                 for number in partitions:
-                    self._grant(number, *starts[number])
+                    self._grant(number, starts[number])
             return
 
-    async def _starts(self, partitions: Sequence[int]) -> dict[int, tuple[int, Resume, str]]:
-        """Of each: the offset to read from, what is finished already, and a sentence about what is missing."""
-        consumer = self._member()
-        committed = await consumer.committed(partitions)
-        oldest = await consumer.beginning(partitions)
-        newest = await consumer.end(partitions)
-        new = [number for number in partitions if number not in committed]
-        starts = await self._first(new, oldest) if new else {}
-        found: dict[int, tuple[int, Resume, str]] = {}
-        for number in partitions:
-            kept = committed.get(number)
-            if kept is None:
-                found[number] = starts[number], Resume(), ""
-            elif oldest[number] <= kept.offset <= newest[number]:
-                above = decode(kept.offset, kept.metadata)
-                found[number] = kept.offset, Resume((kept.offset - 1, 0) if kept.offset else None, above), ""
-            else:
-                found[number] = self._out(number, kept.offset, oldest[number], newest[number])
-        return found
-
-    async def _first(self, partitions: Sequence[int], oldest: Mapping[int, int]) -> dict[int, int]:
-        """Where a group begins that has committed nothing of these. AWS: 8-8; ours: 12-24."""
-        consumer = self._member()
-        if self._start == "TRIM_HORIZON":
-            return {number: oldest[number] for number in partitions}
-        if isinstance(self._start, datetime):
-            moment = self._start if self._start.tzinfo else self._start.replace(tzinfo=UTC)
-            starts = await consumer.at(partitions, moment.timestamp())
-        else:
-            everything = await consumer.partitions()
-            if await consumer.committed(everything):  # the group has begun; these partitions were added since
-                return {number: oldest[number] for number in partitions}
-            # Those of other members too: the first commit of all tells a new partition from a new group.
-            starts = await consumer.end(everything)
-        # So that a restart before the first record skips nothing.
-        await consumer.commit({number: Committed(offset, "") for number, offset in starts.items()})
-        return starts
-
-    def _out(self, number: int, offset: int, oldest: int, newest: int) -> tuple[int, Resume, str]:
-        """A committed offset that the log does not have (12-21)."""
-        name = f"{self._topic}-{number}"
-        which = "was deleted" if offset < oldest else "was never there, so the topic may have been made anew"
-        if self._out_of_range == "stop":
-            reason = f"offset {offset}, which group {self._group} goes on at, {which}"
-            remedy = 'Set the group\'s offsets, or pollers = { out_of_range = "earliest" }.'
-            raise SourceError(name, reason, remedy, missing=True)
-        to = oldest if self._out_of_range == "earliest" else newest
-        gap = f"offset {offset}, where reading was to go on, {which}; it goes on at {to}, the {self._out_of_range}"
-        return to, Resume((to - 1, 0) if to else None), gap
-
-    def _grant(self, number: int, offset: int, resume: Resume, gap: str) -> None:
-        grant = Grant(Partition(f"{self._topic}-{number}"), self._generation, resume)
-        held = _Held(number, grant, offset, gap, read_at=asyncio.get_running_loop().time())
-        self._held[number] = held
-        self._member().seek(number, offset)
+    def _grant(self, number: int, start: Start) -> None:
+        grant = Grant(Partition(f"{self._topic}-{number}"), self._generation, start.resume)
+        self._held[number] = _Held(number, grant, start.offset, start.gap, next=start.offset)
+        self._member().seek(number, start.offset)
         self._tell(Granted(grant))
 
     # Reading
@@ -337,17 +287,13 @@ class KafkaSource:
         """The one loop that asks the cluster for records."""
         failures = 0
         while True:
-            wanted = {held.number: held for held in self._held.values() if held.waits}
+            wanted = {number: min(self._held[number].limit, PAGE) for number in self._waiting()}
             if not wanted:
                 self._demand.clear()
                 await self._demand.wait()
                 continue
-            limit = min(PAGE * len(wanted), sum(held.limit for held in wanted.values()))
             try:
-                fetched = await consumer.fetch(wanted, limit, WAIT)
-            except OutOfRange as error:
-                await self._overtaken(error.offsets)
-                continue
+                brought = await consumer.fetch(wanted, WAIT)
             except SourceError as error:
                 if error.missing:
                     raise
@@ -358,18 +304,31 @@ class KafkaSource:
                 await asyncio.sleep(delay)
                 continue
             failures = 0
-            if fetched:
-                self._requests["Fetch", "ok"] += 1
-            for one in fetched:
-                self._hand_out(one)
+            for one in brought:
+                await self._hand_out(one)
             await asyncio.sleep(0)  # records may be there without a wait: others get their turn
 
-    def _hand_out(self, fetched: Fetched) -> None:
-        held = self._held.get(fetched.partition)
+    def _waiting(self) -> list[int]:
+        """The partitions whose readers wait for more."""
+        return [held.number for held in self._held.values() if held.waits]
+
+    async def _hand_out(self, brought: Brought) -> None:
+        """Give a partition's reader what came for it."""
+        self._requests["Fetch", "ok" if isinstance(brought, Fetched) else "error"] += 1
+        held = self._held.get(brought.partition)
         if held is None:
             return  # it was revoked in the meantime; its next owner reads on from what was committed
-        held.rest, held.next = fetched.records, fetched.next
-        held.read_at = asyncio.get_running_loop().time()
+        match brought:
+            case Fetched():
+                held.rest, held.next = brought.records, brought.next
+                self._watch.read(held.number)
+            case OutOfRange():
+                if not await self._overtaken(held, brought.offset):
+                    return  # the next fetch finds it out of range again
+            case Unreadable():
+                if held.reader is not None and held.waits:
+                    held.reader.set_exception(brought.error)
+                return
         if held.reader is not None and held.waits:
             held.reader.set_result(self._page(held, held.limit))
 
@@ -379,10 +338,9 @@ class KafkaSource:
         held.rest = held.rest[limit:]
         position = records[-1].offset if held.rest else held.next - 1
         gap, held.gap = held.gap, ""
-        size = self.shape.size_bound
         return Page(
             records,
-            nbytes=sum([size(raw) for raw in records]),
+            nbytes=self._shape.size_bounds(records),
             position=(position, 0) if position >= 0 and (records or held.next) else None,
             behind=self._behind(held, records),
             gap=gap,
@@ -395,35 +353,21 @@ class KafkaSource:
             return 0.0 if lag == 0 else None
         return max(0.0, self._clock.wall() - self.shape.arrived(records[-1])) if lag or held.rest else 0.0
 
-    async def _overtaken(self, offsets: Mapping[int, int]) -> None:
-        """Records were deleted faster than they were read."""
-        consumer = self._member()
+    async def _overtaken(self, held: _Held, offset: int) -> bool:
+        """Records were deleted faster than they were read. Whether it is known where to go on."""
+        consumer, which = self._member(), (held.number,)
         try:
-            oldest, newest = await consumer.beginning(offsets), await consumer.end(offsets)
+            oldest, newest = await consumer.beginning(which), await consumer.end(which)
         except SourceError as error:
             self._tell(Troubled("fetch", str(error), FIRST))
             await asyncio.sleep(FIRST)
-            return
-        for number, offset in offsets.items():
-            held = self._held.get(number)
-            if held is None:
-                continue
-            to, _, held.gap = self._out(number, offset, oldest[number], newest[number])
-            consumer.seek(number, to)
-            self._hand_out(Fetched(number, (), to))
-
-    async def _watch(self, consumer: Consumer) -> None:
-        """See that what is in the log and wanted is read: a client may look alive and read nothing."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(LOOK)
-            now = loop.time()
-            for held in list(self._held.values()):
-                if not held.waits or not consumer.lag(held.number):
-                    held.read_at = now  # nobody wants more, or there is no more
-                elif now - held.read_at > STALL:
-                    reason = f"{held.grant.partition} has records that nothing was read of for {STALL:g} s"
-                    raise SourceError(f"consumer group {self._group}", reason, "The client is made anew.")
+            return False
+        if self._held.get(held.number) is not held:
+            return False
+        to, _, held.gap = self._starts.out(held.number, offset, oldest[held.number], newest[held.number])
+        consumer.seek(held.number, to)
+        held.rest, held.next = (), to
+        return True
 
     # Settling
 
@@ -431,43 +375,19 @@ class KafkaSource:
         """Commit. Partitions that settle at once share a request. Raises `LostGrant`."""
         held = self._of(grant)
         offset = held.base if progress.safe is None else progress.safe[0] + 1
-        done = asyncio.get_running_loop().create_future()
-        first = not self._due
-        self._due[held.number] = Committed(offset, encode(offset, progress.above)), done
-        if first:
-            await self._commit()
-        await done
-
-    async def _commit(self) -> None:
-        """Commit everything that is due by now, and tell those who wait for it."""
-        due: dict[int, tuple[Committed, asyncio.Future[None]]] = {}
-        error: Exception | None = SourceError(
-            f"consumer group {self._group}", "a commit was cut off", "It is repeated."
-        )
         try:
-            await asyncio.sleep(0)  # whoever settles at the same time shares the request
-            due, self._due = self._due, {}
-            await self._member().commit({number: kept for number, (kept, _) in due.items()})
-            error = None
-        except PollersError as failure:
-            error = failure
-        finally:
-            self._requests["OffsetCommit", "ok" if error is None else "error"] += 1
-            for number, (_, done) in (due or self._due).items():
-                self._answer(number, done, error)
-            if not due:
-                self._due = {}
-
-    def _answer(self, number: int, done: asyncio.Future[None], error: Exception | None) -> None:
-        if isinstance(error, LostGrant) and (held := self._held.get(number)) is not None:
+            await self._commits.add(held.number, Committed(offset, encode(offset, progress.above)))
+        except LostGrant:
             self._drop(held)
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-            done.exception()  # its settler may have been called off: then nobody asks for it
+            raise
+
+    async def _commit(self, offsets: Mapping[int, Committed]) -> None:
+        try:
+            await self._member().commit(offsets)
+        except PollersError:
+            self._requests["OffsetCommit", "error"] += 1
+            raise
+        self._requests["OffsetCommit", "ok"] += 1
 
     async def keep(self, grant: Grant) -> None:
         """Heartbeats are the client's, for all partitions at once."""

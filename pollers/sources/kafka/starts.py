@@ -1,0 +1,81 @@
+"""Where the partitions of a topic are read from: what their group has committed, or where a group begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+from pollers.errors import SourceError
+from pollers.flow.records import Resume
+from pollers.sources.kafka.finished import decode
+from pollers.sources.kafka.port import Committed, Consumer
+
+__all__ = ["OutOfRangePolicy", "Start", "StartingPosition", "Starts"]
+
+StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST"] | datetime
+OutOfRangePolicy: TypeAlias = Literal["earliest", "latest", "stop"]
+
+
+class Start(NamedTuple):
+    """Where one partition goes on."""
+
+    offset: int  # to read from
+    resume: Resume
+    gap: str = ""  # a sentence about records that are missing
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """How a group begins and goes on."""
+
+    topic: str
+    group: str
+    position: StartingPosition
+    out_of_range: OutOfRangePolicy
+
+    async def of(self, consumer: Consumer, partitions: Sequence[int]) -> dict[int, Start]:
+        """Where each of them goes on. Raises `SourceError`, and `LostGrant` when they are others' by now."""
+        committed = await consumer.committed(partitions)
+        oldest = await consumer.beginning(partitions)
+        newest = await consumer.end(partitions)
+        new = [number for number in partitions if number not in committed]
+        first = await self._first(consumer, new, oldest) if new else {}
+        starts = {number: Start(first[number], Resume()) for number in new}
+        for number, kept in committed.items():
+            if oldest[number] <= kept.offset <= newest[number]:
+                above = decode(kept.offset, kept.metadata)
+                starts[number] = Start(kept.offset, Resume((kept.offset - 1, 0) if kept.offset else None, above))
+            else:
+                starts[number] = self.out(number, kept.offset, oldest[number], newest[number])
+        return starts
+
+    async def _first(self, consumer: Consumer, partitions: Sequence[int], oldest: Mapping[int, int]) -> dict[int, int]:
+        """Where a group begins that has committed nothing of these. AWS: 8-8; ours: 12-24."""
+        if self.position == "TRIM_HORIZON":
+            return {number: oldest[number] for number in partitions}
+        if isinstance(self.position, datetime):
+            moment = self.position if self.position.tzinfo else self.position.replace(tzinfo=UTC)
+            starts = await consumer.at(partitions, moment.timestamp())
+        else:
+            everything = await consumer.partitions()
+            if await consumer.committed(everything):  # the group has begun; these partitions were added since
+                return {number: oldest[number] for number in partitions}
+            # Those of other members too: the first commit of all tells a new partition from a new group.
+            starts = await consumer.end(everything)
+        # So that a restart before the first record skips nothing.
+        await consumer.commit({number: Committed(offset, "") for number, offset in starts.items()})
+        return starts
+
+    def out(self, number: int, offset: int, oldest: int, newest: int) -> Start:
+        """Where to go on from an offset that the log does not have (12-21). Raises `SourceError` to stop there."""
+        name = f"{self.topic}-{number}"
+        which = "was deleted" if offset < oldest else "was never there, so the topic may have been made anew"
+        if self.out_of_range == "stop":
+            reason = f"offset {offset}, which group {self.group} goes on at, {which}"
+            remedy = 'Set the group\'s offsets, or pollers = { out_of_range = "earliest" }.'
+            raise SourceError(name, reason, remedy, missing=True)
+        to = oldest if self.out_of_range == "earliest" else newest
+        gap = f"offset {offset}, where reading was to go on, {which}; it goes on at {to}, the {self.out_of_range}"
+        return Start(to, Resume((to - 1, 0) if to else None), gap)
