@@ -10,7 +10,16 @@ import asyncio
 import gc
 import importlib
 
-BENCHMARKS = ("engine_floor", "sqs_noop", "kinesis_noop", "kinesis_lanes", "ddb_noop", "scale_shards")
+BENCHMARKS = (
+    "engine_floor",
+    "sqs_noop",
+    "kinesis_noop",
+    "kinesis_lanes",
+    "ddb_noop",
+    "kafka_noop",
+    "kafka_keys",
+    "scale_shards",
+)
 
 
 def main() -> int:

@@ -26,6 +26,10 @@ class KafkaBroker:
         """Once more, on the data that it has; returns when it is ready."""
         self._run("start")
 
+    def stop(self) -> None:
+        """In order; the data stay."""
+        self._run("stop")
+
     def _run(self, action: str) -> None:
         command = [str(SCRIPT), action, str(self.folder), str(self.port)]
         subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
