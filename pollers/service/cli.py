@@ -154,10 +154,10 @@ def validate(ctx: click.Context, file: Path, app_dir: Path | None) -> None:
 @click.option("--after", type=click.IntRange(0), metavar="NUMBER", help="The sequence number to go on behind.")
 @click.option("--dry-run", is_flag=True, help="Say what would be moved, and change nothing.")
 def seek(file: Path, mapping: str, to: str | None, shard: str | None, after: int | None, dry_run: bool) -> None:
-    """Move where MAPPING of FILE goes on in its stream. Stop the mapping first.
+    """Move where MAPPING of FILE goes on in its stream or topic. Stop the mapping first.
 
-    --to moves every shard; --shard with --after moves one. What was processed behind the new position is processed
-    again; what lies between an old position and a later one is skipped.
+    --to moves every shard or partition; --shard with --after moves one (topic-0, behind an offset). What was processed
+    behind the new position is processed again; what lies between an old position and a later one is skipped.
     """
     if (to is None) == (shard is None) or (shard is None) != (after is None):
         raise click.UsageError("Give --to, or --shard with --after.")

@@ -1,4 +1,7 @@
-"""`pollers seek`: moves where a stopped mapping goes on in its stream. It talks to the store only, never to AWS."""
+"""`pollers seek`: moves where a stopped mapping goes on in its stream or topic. It reads and writes no record.
+
+Positions of streams are in the store; those of a topic are its group's, on the cluster (`seek_topic`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from pollers.config.build import build_store, store_path
 from pollers.config.kinds import DYNAMODB, SQS
-from pollers.config.model import Configuration, MappingConfig
+from pollers.config.model import Configuration, KafkaTerms, MappingConfig
 from pollers.errors import ConfigurationError, Problem
 from pollers.flow.records import Partition
 from pollers.service.output import say
@@ -69,6 +72,9 @@ def moment(text: str) -> To:
 
 def seek(configuration: Configuration, mapping: MappingConfig, where: To | After, *, dry_run: bool) -> None:
     """Move the positions, or with `dry_run` only say what would be moved. Raises `PollersError`."""
+    if isinstance(mapping.terms, KafkaTerms):
+        _seek_topic(mapping, mapping.terms, where, dry_run=dry_run)
+        return
     _check_moment(mapping, where)
     path = store_path(configuration)
     if path is None:
@@ -77,6 +83,27 @@ def seek(configuration: Configuration, mapping: MappingConfig, where: To | After
     # Opening would make the file: a dry run leaves even that alone.
     nothing_kept = dry_run and not path.exists()
     asyncio.run(_seek(build_store(configuration), mapping, where, dry_run=dry_run, nothing_kept=nothing_kept))
+
+
+def _seek_topic(mapping: MappingConfig, terms: KafkaTerms, where: To | After, *, dry_run: bool) -> None:
+    # Imported here: Kafka's client is an extra of its own.
+    from pollers.service.seek_topic import seek_partition, seek_topic
+
+    if isinstance(where, After):
+        asyncio.run(seek_partition(mapping, terms, where.shard, where.sequence, dry_run=dry_run))
+    else:
+        start: Literal["TRIM_HORIZON", "LATEST"] | float = "TRIM_HORIZON" if where.start is None else where.start
+        if where.words == "LATEST":
+            start = "LATEST"
+        asyncio.run(seek_topic(mapping, terms, start, where.words, dry_run=dry_run))
+    _say_done(mapping, dry_run, "Moved. The mapping goes on there when it is started.")
+
+
+def _say_done(mapping: MappingConfig, dry_run: bool, moved: str) -> None:
+    if dry_run:
+        say({"dry_run": True}, "Nothing was changed: this was a dry run.")
+    else:
+        say({"moved": mapping.identity}, moved)
 
 
 def _check_moment(mapping: MappingConfig, where: To | After) -> None:
@@ -102,10 +129,7 @@ async def _seek(store: Store, mapping: MappingConfig, where: To | After, *, dry_
                 await _move(store, mapping.identity, row, where)
     finally:
         await store.close()
-    if dry_run:
-        say({"dry_run": True}, "Nothing was changed: this was a dry run.")
-    else:
-        say({"moved": mapping.identity}, "Moved. A mapping that runs loses these shards now, and reads on from there.")
+    _say_done(mapping, dry_run, "Moved. A mapping that runs loses these shards now, and reads on from there.")
 
 
 async def _restart(store: Store, mapping: str, rows: Sequence[Row], to: To) -> None:

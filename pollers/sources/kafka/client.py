@@ -36,7 +36,7 @@ from pollers.sources.kafka import batches
 from pollers.sources.kafka.connection import client_settings
 from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 
-__all__ = ["KafkaConsumer", "twin"]
+__all__ = ["KafkaConsumer", "no_topic", "twin", "unusable"]
 
 SESSION: Final = 10.0  # seconds without a heartbeat after which the group counts a member as dead
 BEAT: Final = 1.0  # seconds between heartbeats: it is also how soon a member hears of a rebalance
@@ -83,11 +83,10 @@ class KafkaConsumer:
             known = await self._consumer.topics()
         except KafkaError as error:
             await self.close()
-            raise _unusable(error, terms) from error
+            raise unusable(error, terms) from error
         if terms.topic not in known:
             await self.close()
-            remedy = "Create it, correct the name, or let this user describe it; pollers creates no topics."
-            raise SourceError(f"topic {terms.topic}", "the cluster has no such topic", remedy, missing=True)
+            raise no_topic(terms.topic)
         self._note_heartbeats()
 
     def join(self, listener: Listener) -> None:
@@ -98,7 +97,7 @@ class KafkaConsumer:
         try:
             self._consumer._coordinator.check_errors()
         except KafkaError as error:
-            raise _unusable(error, self._terms) from error
+            raise unusable(error, self._terms) from error
 
     def _joined(self) -> None:
         self.alive_until = asyncio.get_running_loop().time() + SESSION
@@ -168,7 +167,7 @@ class KafkaConsumer:
         except NoOffsetForPartitionError:
             return []  # of a partition that was not sought yet
         except KafkaError as error:
-            raise _unusable(error, self._terms) from error
+            raise unusable(error, self._terms) from error
 
     async def _getmany(self, named: Mapping[TopicPartition, int], timeout: float) -> Sequence[Brought]:
         """By the client's public means. Where nothing but markers were read only the position tells."""
@@ -189,7 +188,7 @@ class KafkaConsumer:
             case OffsetOutOfRangeError():
                 return OutOfRange(one.partition, what.args[0][one])
             case _:
-                return Unreadable(one.partition, _unusable(what, self._terms))
+                return Unreadable(one.partition, unusable(what, self._terms))
 
     def want(self, partition: int) -> None:
         if self._batchwise:
@@ -212,7 +211,7 @@ class KafkaConsumer:
                 raise LostGrant(reason) from error
             except KafkaError as error:
                 if not error.retriable:
-                    raise _unusable(error, self._terms) from error
+                    raise unusable(error, self._terms) from error
                 await asyncio.sleep(AGAIN)
 
     def lag(self, partition: int) -> int | None:
@@ -240,7 +239,7 @@ class KafkaConsumer:
         try:
             return await question
         except KafkaError as error:
-            raise _unusable(error, self._terms) from error
+            raise unusable(error, self._terms) from error
 
     def _name(self, partition: int) -> TopicPartition:
         return TopicPartition(self._terms.topic, partition)
@@ -280,6 +279,12 @@ async def _abandon(consumer: Any) -> None:
     await consumer._client.close()
 
 
+def no_topic(topic: str) -> SourceError:
+    """What is said of a topic that is not there, as far as one can see."""
+    remedy = "Create it, correct the name, or let this user describe it; pollers creates no topics."
+    return SourceError(f"topic {topic}", "the cluster has no such topic", remedy, missing=True)
+
+
 def twin(group: str, instance: str) -> SourceError:
     """What is said of a static member whose id somebody else has as well."""
     reason = f"another process is the static member {instance!r} as well"
@@ -290,7 +295,7 @@ def _by_number(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
     return {one.partition: offset for one, offset in offsets.items()}
 
 
-def _unusable(error: KafkaError, terms: ConsumerTerms) -> SourceError:
+def unusable(error: KafkaError, terms: ConsumerTerms) -> SourceError:
     """What went wrong, where, and what to do about it."""
     servers = ", ".join(terms.connection.servers)
     match error:
