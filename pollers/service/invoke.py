@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import click
 
@@ -17,7 +17,7 @@ from pollers.config.model import Configuration, FunctionConfig
 from pollers.config.parse import bare_function
 from pollers.errors import ConfigurationError, Problem
 from pollers.flow.outcomes import AllFailed, AllPassed, SomeFailed, read_report
-from pollers.flow.records import Aborted, Failed, Outcome, Partition, Returned, Shape, Throttled, Unreachable
+from pollers.flow.records import Aborted, Failed, Outcome, Partition, Parts, Returned, Shape, Throttled, Unreachable
 from pollers.service.output import logs_on_stderr, say
 from pollers.spi import Invocation, Target
 
@@ -84,6 +84,8 @@ class _EventRecords:
     """The one question that reading a report asks of a Shape, answered for records as events have them."""
 
     def identifier(self, partition: Partition, record: Any) -> object:
+        if partition:
+            return ("offset", record.get("offset")), ("partition", str(partition))
         for payload in (record.get("kinesis"), record.get("dynamodb"), record):
             if isinstance(payload, dict):
                 for name in ("messageId", "sequenceNumber", "SequenceNumber"):
@@ -94,7 +96,8 @@ class _EventRecords:
 
 def meaning(event: dict[str, Any], outcome: Outcome) -> str:
     """What a mapping would make of an outcome, in a sentence or two."""
-    records = _records(event)
+    parts = _parts(event)
+    records = [record for _, some in parts for record in some]
     match outcome:
         case Failed(error, message):
             again = f" A mapping would try {_all(records)} again." if records else ""
@@ -109,12 +112,12 @@ def meaning(event: dict[str, Any], outcome: Outcome) -> str:
         case Returned(_, unreadable) if unreadable is not None and not records:
             return f"The answer is not JSON ({unreadable})."
         case Returned():
-            return _of_records(records, outcome) if records else "The function returned."
+            return _of_records(parts, records, outcome) if records else "The function returned."
 
 
-def _of_records(records: list[Any], answer: Returned) -> str:
+def _of_records(parts: Parts, records: list[Any], answer: Returned) -> str:
     unread = f" Without it nobody reads the answer, and {_all(records)} would be done."
-    match read_report(answer, [(Partition(""), records)], cast(Shape, _EventRecords())):  # it asks for identifiers only
+    match read_report(answer, parts, cast(Shape, _EventRecords())):  # it asks for identifiers only
         case AllPassed():
             return f"{len(records)} of {_count(records)} processed."
         case SomeFailed(failed):
@@ -124,15 +127,26 @@ def _of_records(records: list[Any], answer: Returned) -> str:
             return f"{_all(records).capitalize()} failed, under ReportBatchItemFailures: {reason}.{unread}"
 
 
-def _records(event: dict[str, Any]) -> list[Any]:
-    records = event.get("Records")
-    return records if isinstance(records, list) and all(isinstance(one, dict) for one in records) else []
+def _parts(event: dict[str, Any]) -> Parts:
+    """The records by partition, which only Kafka's events name; none where the event has no records."""
+    listed = event.get("Records")
+    if _is_records(listed):
+        return [(Partition(""), listed)]
+    mapped = event.get("records")
+    if isinstance(mapped, dict) and all(map(_is_records, mapped.values())):
+        return [(Partition(name), records) for name, records in mapped.items()]
+    return []
+
+
+def _is_records(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _source(event: dict[str, Any]) -> str:
     """The ARN of the event's source, which lends the function its region and account."""
-    records = _records(event)
-    arn = records[0].get("eventSourceARN") if records else None
+    parts = _parts(event)
+    first = parts[0][1][0] if parts and parts[0][1] else {}
+    arn = first.get("eventSourceARN") or event.get("eventSourceArn")
     return arn if isinstance(arn, str) else ""
 
 

@@ -13,6 +13,7 @@ SQS = {"Records": [{"messageId": one, "body": ""} for one in "abc"]}
 ONE = {"Records": [{"messageId": "a", "body": ""}]}
 KINESIS = {"Records": [{"kinesis": {"sequenceNumber": one}} for one in ("1", "2")]}
 DYNAMODB = {"Records": [{"dynamodb": {"SequenceNumber": one}} for one in ("1", "2")]}
+KAFKA = {"records": {"orders-0": [{"offset": 7}, {"offset": 8}], "orders-1": [{"offset": 7}]}}
 OTHER = {"key": "value"}
 
 
@@ -34,6 +35,17 @@ def report(*identifiers: str) -> Returned:
         ),
         (KINESIS, report("2"), "1 of 2 records reported as failed, under ReportBatchItemFailures."),
         (DYNAMODB, report("1"), "1 of 2 records reported as failed, under ReportBatchItemFailures."),
+        (KAFKA, Returned(None), "3 of 3 records processed."),
+        (
+            KAFKA,
+            Returned({"batchItemFailures": [{"itemIdentifier": {"partition": "orders-1", "offset": 7}}]}),
+            "1 of 3 records reported as failed, under ReportBatchItemFailures.",
+        ),
+        (
+            KAFKA,
+            Returned({"batchItemFailures": [{"itemIdentifier": {"partition": "orders-1", "offset": 8}}]}),
+            "All 3 records failed, under ReportBatchItemFailures: batchItemFailures names",
+        ),
         (
             SQS,
             report("z"),
