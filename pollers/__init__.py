@@ -14,8 +14,8 @@ back.
 - Extend: `pollers.spi` has the protocols of sources, targets, destinations and observers on one page.
 - Errors: `PollersError` and its kind.
 
-The house, from the ground up: `errors`, `flow` (decisions) and `clock`, `spi` and `telemetry`, `aws`, then side by
-side `engine` (movement), `sources`, `targets`, `destinations`, `observers`, above them `config` and `service`.
+The house, from the ground up: `errors`, `flow` (decisions) and `clock`, `spi` and `telemetry`, `aws` and `kafka`, then
+side by side `engine` (movement), `sources`, `targets`, `destinations`, `observers`, above them `config` and `service`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
         SourceError,
         Undelivered,
     )
+    from pollers.kafka.connection import KafkaConnection
     from pollers.observers.log import LogObserver
     from pollers.sources.dynamodb import DynamoDbSource
-    from pollers.sources.kafka.connection import KafkaConnection
     from pollers.sources.kafka.source import KafkaSource
     from pollers.sources.kinesis import KinesisSource
     from pollers.sources.memory import MemoryLog, MemoryLogSource, MemoryQueue, MemoryQueueSource
@@ -100,7 +100,7 @@ _HOMES = {
     "Undelivered": "errors",
     "LogObserver": "observers.log",
     "DynamoDbSource": "sources.dynamodb",
-    "KafkaConnection": "sources.kafka.connection",
+    "KafkaConnection": "kafka.connection",
     "KafkaSource": "sources.kafka.source",
     "KinesisSource": "sources.kinesis",
     "MemoryLog": "sources.memory",

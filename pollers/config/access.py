@@ -14,7 +14,7 @@ from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
 from pollers.config.model import Access, KafkaTerms
 from pollers.errors import SourceError
-from pollers.sources.kafka.connection import KafkaConnection, Sasl, Tls
+from pollers.kafka.connection import KafkaConnection, Sasl, Tls
 
 __all__ = ["connect"]
 

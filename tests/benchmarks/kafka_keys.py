@@ -20,7 +20,7 @@ from topics import broker, fill, group, lacks
 
 from pollers.config.library import EventSourceMapping
 from pollers.engine.supervisor import Pollers
-from pollers.sources.kafka.connection import KafkaConnection
+from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 
 __all__ = ["run"]

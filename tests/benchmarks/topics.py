@@ -20,8 +20,8 @@ from streams import Nothing
 
 from pollers.config.library import EventSourceMapping
 from pollers.engine.supervisor import Pollers
+from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.client import KafkaConsumer
-from pollers.sources.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))

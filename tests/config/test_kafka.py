@@ -16,7 +16,7 @@ from pollers.config.build import build
 from pollers.config.model import Access, KafkaTerms, MappingConfig
 from pollers.config.parse import parse
 from pollers.errors import ConfigurationError, Problem, SourceError
-from pollers.sources.kafka.connection import KafkaConnection, Sasl, Tls
+from pollers.kafka.connection import KafkaConnection, Sasl, Tls
 
 MSK = "arn:aws:kafka:eu-west-1:123456789012:cluster/orders/abcd1234-abcd-cafe-abab-9876543210ab-4"
 SERVERS = {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["127.0.0.1:9092", "127.0.0.1:9093"]}}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pollers import EventSourceMapping, Pollers
+from pollers.kafka.connection import KafkaConnection
 from pollers.service.demo.witness import Ledger, witnessed
-from pollers.sources.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 
 

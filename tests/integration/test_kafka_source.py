@@ -18,8 +18,8 @@ from kafka_broker import KafkaBroker
 
 from pollers import EventSourceMapping, Pollers
 from pollers.errors import SourceError
+from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.client import KafkaConsumer
-from pollers.sources.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 from pollers.telemetry import Event, PartitionGranted, PollerCrashed, RecordsMissed
 from pollers.testing.functions import ScriptedFunction

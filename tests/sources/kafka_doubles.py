@@ -11,7 +11,7 @@ from typing import Any
 
 from pollers.config.library import EventSourceMapping
 from pollers.errors import LostGrant, SourceError
-from pollers.sources.kafka.connection import KafkaConnection
+from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 from pollers.sources.kafka.source import KafkaSource
 from pollers.testing.functions import ScriptedFunction

@@ -32,8 +32,8 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from pollers.errors import LostGrant, SourceError
+from pollers.kafka.connection import client_settings
 from pollers.sources.kafka import batches
-from pollers.sources.kafka.connection import client_settings
 from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 
 __all__ = ["KafkaConsumer", "no_topic", "twin", "unusable"]

@@ -10,8 +10,8 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from pollers.errors import SourceError
+from pollers.kafka.connection import client_settings
 from pollers.sources.kafka.client import no_topic, unusable
-from pollers.sources.kafka.connection import client_settings
 from pollers.sources.kafka.port import Committed, ConsumerTerms
 
 __all__ = ["GroupOffsets", "To"]

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from pollers.errors import SourceError
 from pollers.flow.records import Raw
-from pollers.sources.kafka.connection import KafkaConnection
+from pollers.kafka.connection import KafkaConnection
 
 __all__ = ["Brought", "Committed", "Consumer", "ConsumerTerms", "Fetched", "Listener", "OutOfRange", "Unreadable"]
 

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal, TypeAlias
 from pollers.clock import Clock
 from pollers.errors import ConfigurationError, LostGrant, PollersError, Problem, SourceError
 from pollers.flow.records import Delivery, Grant, Page, Partition, Progress, Raw, Shape
+from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.client import KafkaConsumer, twin
 from pollers.sources.kafka.commits import Commits
-from pollers.sources.kafka.connection import KafkaConnection
 from pollers.sources.kafka.finished import RANGES, encode
 from pollers.sources.kafka.port import Brought, Committed, Consumer, ConsumerTerms, Fetched, OutOfRange, Unreadable
 from pollers.sources.kafka.shape import KafkaShape

@@ -1,0 +1,1 @@
+"""What sources and destinations share of Kafka: how a cluster is reached."""
