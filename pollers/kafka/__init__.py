@@ -1,1 +1,1 @@
-"""What sources and destinations share of Kafka: how a cluster is reached."""
+"""What sources and destinations share of Kafka: how a cluster is reached, and why it is not."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import AuthenticationFailedError
 
 from pollers.errors import SourceError
 
@@ -107,7 +108,10 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # the client has no
         self._token = token
 
     async def token(self) -> str:
-        return await self._token()
+        try:
+            return await self._token()
+        except Exception as error:  # the client must see a fault of its own kind, or it never connects again
+            raise AuthenticationFailedError(str(error)) from error
 
 
 class _Iam:

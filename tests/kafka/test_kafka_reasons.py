@@ -1,0 +1,122 @@
+"""Why a cluster cannot be reached, by what servers do to a connection. What a real broker says is with its tests."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
+
+import pytest
+
+from pollers.errors import SourceError
+from pollers.kafka.connection import KafkaConnection, Sasl, Tls
+from pollers.kafka.reasons import obstacle, unreachable
+
+Answer: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+ALERT = bytes([0x15, 3, 3, 0, 2, 2, 22])  # a TLS server that does not understand us
+
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.close()
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.transport.abort()
+
+
+async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.write(ALERT)
+    writer.close()
+
+
+async def log_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As far as the token: which versions there are, and that OAUTHBEARER is welcome."""
+    for body in (struct.pack(">hihhh", 0, 1, 17, 0, 1), struct.pack(">hih11s", 0, 1, 11, b"OAUTHBEARER")):
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        request = await reader.readexactly(size)
+        writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
+    await reader.read()
+    writer.close()
+
+
+@asynccontextmanager
+async def server(answer: Answer) -> AsyncIterator[str]:
+    """One at a free port, whose connections have ended when it has."""
+    ended: list[asyncio.Event] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(end := asyncio.Event())
+        await answer(reader, writer)
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        end.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        for one in ended:
+            await one.wait()
+
+
+async def told(answer: Answer, sasl: Sasl | None = None, tls: Tls | None = None) -> SourceError:
+    async with server(answer) as address:
+        error = await unreachable(KafkaConnection((address,), sasl, tls))
+    assert error.resource == address
+    return error
+
+
+@pytest.mark.parametrize(
+    ("answer", "tls", "words", "missing"),
+    [
+        (hang_up, None, "closes the connection at our first request", False),
+        (alert, None, "its listener wants TLS", True),
+        (reset, Tls(), "closes the connection when TLS begins", False),
+        (alert, Tls(), "ends the TLS connection", True),
+    ],
+)
+async def test_what_a_server_does_is_what_is_said(answer: Answer, tls: Tls | None, words: str, missing: bool) -> None:
+    error = await told(answer, tls=tls)
+    assert words in str(error)
+    assert error.missing == missing
+
+
+async def test_a_token_that_cannot_be_made_is_the_reason() -> None:
+    async def token() -> str:
+        raise ValueError("the vault is closed")
+
+    error = await told(log_in, Sasl("OAUTHBEARER", token=token))
+    assert "no token to log in with (the vault is closed)" in str(error)
+    assert not error.missing
+
+
+async def test_of_several_servers_the_one_counts_whose_reason_is_ours_to_mend() -> None:
+    async with server(hang_up) as hung, server(alert) as alerted:
+        error = await unreachable(KafkaConnection(("127.0.0.1:1", hung, alerted)))
+    assert error.resource == alerted
+
+
+async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Which versions there are, and a cluster of no brokers."""
+    for body in (struct.pack(">hihhh", 0, 1, 3, 0, 0), struct.pack(">ii", 0, 0)):
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        request = await reader.readexactly(size)
+        writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
+    await reader.read()
+    writer.close()
+
+
+async def test_where_a_server_lets_us_in_there_is_no_obstacle_any_more() -> None:
+    async with server(hang_up) as hung, server(welcome) as open_again:
+        connection = KafkaConnection((hung, open_again))
+        assert await obstacle(connection) is None
+        assert "answers now" in str(await unreachable(connection))
+
+
+async def test_a_port_where_nothing_listens_and_a_host_that_is_none_are_told_apart() -> None:
+    assert "cannot be reached" in str(await unreachable(KafkaConnection(("127.0.0.1:1",))))
+    assert "no such host" in str(await unreachable(KafkaConnection(("no.such.host.invalid:9092",))))
