@@ -167,6 +167,14 @@ def test_failure_document_describes_each_partition() -> None:
     }
 
 
+@pytest.mark.parametrize(("stamp", "printed"), [(-(2**62), "0001-01-01T"), (2**62, "9999-12-31T"), (-1, "1969-12-31T")])
+def test_a_timestamp_that_is_no_date_costs_no_failure_document(stamp: int, printed: str) -> None:
+    """A producer may write anything into it."""
+    document = SELF_MANAGED.failure([(Partition("mytopic-0"), [record(timestamp=stamp)])])
+    about = document["KafkaBatchInfo"]["recordsInfo"]["mytopic-0"]
+    assert about["firstRecordTimestamp"].startswith(printed)
+
+
 def test_filters_see_the_value_and_the_metadata() -> None:
     assert SELF_MANAGED.data(record(value=b"\xff")) == b"\xff"
     assert SELF_MANAGED.data(record(value=None)) == b""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from pollers.flow.records import DataRule, Partition, Parts, Position, Raw
+from pollers.kafka.times import printed
 
 __all__ = ["KafkaShape"]
 
@@ -142,16 +142,10 @@ def _range(first: Raw, last: Raw) -> dict[str, Any]:
     return {
         "firstRecordOffset": str(first.offset),
         "lastRecordOffset": str(last.offset),
-        "firstRecordTimestamp": _timestamp(_milliseconds(first)),
-        "lastRecordTimestamp": _timestamp(_milliseconds(last)),
+        "firstRecordTimestamp": printed(_milliseconds(first)),
+        "lastRecordTimestamp": printed(_milliseconds(last)),
     }
 
 
 def _milliseconds(raw: Raw) -> int:
     return -1 if raw.timestamp is None else int(raw.timestamp)  # Kafka: -1 is no timestamp
-
-
-def _timestamp(milliseconds: int) -> str:
-    """As failure documents print it: milliseconds, UTC, "Z"."""
-    moment = datetime.fromtimestamp(milliseconds / 1_000, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
