@@ -5,11 +5,11 @@ past filters, to a function under a governor; its answer decides what is done, t
 back.
 
 - Run: `Pollers`, `EventSourceMapping`.
-- Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`, `KafkaSource` with its `KafkaConnection`; in process, for
-  tests and small programs: `MemoryQueue`, `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
+- Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`, `KafkaSource` with its `KafkaConnection`, `Sasl` and `Tls`;
+  in process, for tests and small programs: `MemoryQueue`, `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
 - Functions: any callable or dotted path; `HttpTarget`, `LambdaTarget`, `Function`.
 - Positions of streams: `SqliteStore`, `MemoryStore`.
-- Failure destinations: `FileDestination`, `SqsDestination`.
+- Failure destinations: `FileDestination`, `SqsDestination`; of a topic also another one: `KafkaDestination`.
 - Observe: `LogObserver`; `pollers.telemetry` has the events and numbers.
 - Extend: `pollers.spi` has the protocols of sources, targets, destinations and observers on one page.
 - Errors: `PollersError` and its kind.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pollers.clock import Clock
     from pollers.config.library import EventSourceMapping
     from pollers.destinations.file import FileDestination
+    from pollers.destinations.kafka import KafkaDestination
     from pollers.destinations.sqs import SqsDestination
     from pollers.engine.poller import Left
     from pollers.engine.supervisor import Pollers
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
         SourceError,
         Undelivered,
     )
-    from pollers.kafka.connection import KafkaConnection
+    from pollers.kafka.connection import KafkaConnection, Sasl, Tls
     from pollers.observers.log import LogObserver
     from pollers.sources.dynamodb import DynamoDbSource
     from pollers.sources.kafka.source import KafkaSource
@@ -62,6 +63,7 @@ __all__ = [
     "FunctionNotLoaded",
     "HttpTarget",
     "KafkaConnection",
+    "KafkaDestination",
     "KafkaSource",
     "KinesisSource",
     "LambdaTarget",
@@ -76,10 +78,12 @@ __all__ = [
     "Pollers",
     "PollersError",
     "Problem",
+    "Sasl",
     "SourceError",
     "SqliteStore",
     "SqsDestination",
     "SqsSource",
+    "Tls",
     "Undelivered",
 ]
 
@@ -88,6 +92,7 @@ _HOMES = {
     "Clock": "clock",
     "EventSourceMapping": "config.library",
     "FileDestination": "destinations.file",
+    "KafkaDestination": "destinations.kafka",
     "SqsDestination": "destinations.sqs",
     "Left": "engine.poller",
     "Pollers": "engine.supervisor",
@@ -101,6 +106,8 @@ _HOMES = {
     "LogObserver": "observers.log",
     "DynamoDbSource": "sources.dynamodb",
     "KafkaConnection": "kafka.connection",
+    "Sasl": "kafka.connection",
+    "Tls": "kafka.connection",
     "KafkaSource": "sources.kafka.source",
     "KinesisSource": "sources.kinesis",
     "MemoryLog": "sources.memory",

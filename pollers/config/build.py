@@ -216,6 +216,12 @@ def _kafka(terms: KafkaTerms, shared: _Shared) -> Source:
 def _destination(terms: QueueTerms | StreamTerms | KafkaTerms, clients: Clients) -> Destination | None:
     if isinstance(terms, QueueTerms) or terms.destination is None:
         return None
+    if isinstance(terms, KafkaTerms) and terms.destination.startswith("kafka:"):
+        # Imported here, as its source is, which was made before.
+        from pollers.config.access import connect
+        from pollers.destinations.kafka import KafkaDestination
+
+        return KafkaDestination(terms.destination, partial(connect, terms, clients))
     return build_destination(terms.destination, clients)
 
 

@@ -45,9 +45,14 @@ def read_kafka(given: Given) -> KafkaTerms | None:
     _refuse_what_cannot_be_run(given)
     options = given.inner("pollers")
     lanes: Literal["shard", "key", "none"] = options.get("lanes")
+    topic = _topic(given)
     destination = failure_destination(given, KAFKA)
+    if topic and destination == f"kafka://{topic}":
+        what = f"The failure destination cannot be the source topic {topic}."  # AWS: records would go round for ever
+        place = given.inner("destination_config").inner("on_failure")
+        place.at("destination").fault(what, "Name another topic of its cluster.")
     return KafkaTerms(
-        topic=_topic(given),
+        topic=topic,
         servers=_servers(given),
         arn=arn,
         group=_settings(given).get("consumer_group_id"),

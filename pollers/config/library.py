@@ -85,6 +85,7 @@ class EventSourceMapping(Mapping):
             )
         if tumbling_window_in_seconds:
             problems += _not_with_windows(source, filters)
+        problems += _not_to_topics(source, on_failure)
         compiled = _compile(filters, source, problems)
         if problems:
             raise ConfigurationError(problems)
@@ -155,6 +156,18 @@ def _not_for_queues(**given: object) -> list[Problem]:
         for name, value in given.items()
         if value is not None
     ]
+
+
+def _not_to_topics(source: Source, destination: Destination | None) -> list[Problem]:
+    """AWS: a topic takes what comes from another topic of its cluster (1.1, 5.9-9)."""
+    if destination is None or not destination.name.startswith("kafka:"):
+        return []
+    name, arn = "on_failure", source.arn
+    if not arn.startswith("kafka:") and ":kafka:" not in arn:
+        return [Problem(name, "a topic is a failure destination of Kafka only.", "Name a queue, a file or a bucket.")]
+    if arn.rpartition("/")[2] == destination.name.removeprefix("kafka://"):
+        return [Problem(name, "the failure destination cannot be the source topic.", "Name another topic.")]
+    return []
 
 
 def _compile(filters: Sequence[str | AnyMapping[str, Any]], source: Source, problems: list[Problem]) -> Compiled | None:

@@ -100,16 +100,18 @@ def failure_destination(given: Given, kind: str) -> str | None:
         return None  # AWS: an empty text removes it
     reason = _unfit(written, kind)
     if reason is not None:
-        on_failure.at("destination").fault(reason, "Name an SQS queue, an SNS topic, an S3 bucket, or file:///path.")
+        topic = ", kafka://topic" if kind == KAFKA else ""
+        remedy = f"Name an SQS queue, an SNS topic, an S3 bucket{topic}, or file:///path."
+        on_failure.at("destination").fault(reason, remedy)
     return written
 
 
 def _unfit(destination: str, kind: str) -> str | None:
-    """Why it cannot be a failure destination of a stream. AWS: SQS, SNS, S3, and none that is FIFO (1.1, 1.2)."""
+    """Why it cannot be a failure destination. AWS: SQS, SNS, S3, none that is FIFO, and of Kafka topics (1.1, 1.2)."""
     if destination.startswith("file:"):
         return None
-    if kind == KAFKA and destination.startswith("kafka:"):
-        return "a topic cannot be a failure destination in this version of pollers yet."
+    if destination.startswith("kafka:"):
+        return None if kind == KAFKA else "a topic is a failure destination of Kafka only."
     service = destination.split(":")[2] if destination.startswith("arn:") else destination.partition(":")[0]
     if service not in ("sqs", "sns", "s3"):
         return f"{destination} is no failure destination of a stream."

@@ -101,7 +101,7 @@ class KafkaTerms:
     maximum_retry_attempts: int | None
     maximum_record_age_in_seconds: int | None
     bisect_batch_on_function_error: bool
-    destination: str | None
+    destination: str | None  # an ARN, kafka://topic of the same cluster, or file:///path.jsonl
     drop_undelivered: bool
     backoff: float
 

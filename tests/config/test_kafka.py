@@ -15,6 +15,7 @@ from pollers.config.access import connect
 from pollers.config.build import build
 from pollers.config.model import Access, KafkaTerms, MappingConfig
 from pollers.config.parse import parse
+from pollers.destinations.kafka import KafkaDestination
 from pollers.errors import ConfigurationError, Problem, SourceError
 from pollers.kafka.connection import KafkaConnection, Sasl, Tls
 
@@ -172,16 +173,36 @@ def test_what_aws_keeps_for_provisioned_pollers_is_always_there() -> None:
             ("source_access_configurations[0].uri", "'secret' does not say where the secret is."),
         ),
         (
-            {"destination_config": {"on_failure": {"destination": "kafka://failed"}}},
+            {"destination_config": {"on_failure": {"destination": "kafka://orders"}}},
             (
                 "destination_config.on_failure.destination",
-                "a topic cannot be a failure destination in this version of pollers yet.",
+                "The failure destination cannot be the source topic orders.",
             ),
         ),
     ],
 )
 def test_what_cannot_be_run_is_one_clear_fault(fields: dict[str, Any], expected: tuple[str, str]) -> None:
     assert fault(**fields) == expected
+
+
+@pytest.mark.rule("5.9-9")
+def test_a_topic_of_the_same_cluster_is_a_failure_destination() -> None:
+    raw = document(destination_config={"on_failure": {"destination": "kafka://failed"}})
+    raw["functions"]["orders"] = {"url": "http://127.0.0.1:8080/orders"}
+    (mapping,) = build(parse(raw)).mappings
+    assert isinstance(mapping.destination, KafkaDestination)
+    assert mapping.destination.name == "kafka://failed"
+
+
+def test_a_topic_is_no_failure_destination_of_a_stream() -> None:
+    raw = document(
+        topics=None,
+        self_managed_event_source=None,
+        event_source_arn="arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
+        destination_config={"on_failure": {"destination": "kafka://failed"}},
+    )
+    with pytest.raises(ConfigurationError, match="a topic is a failure destination of Kafka only"):
+        parse(raw)
 
 
 def test_two_ways_to_log_in_are_refused() -> None:

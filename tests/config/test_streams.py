@@ -133,7 +133,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a topic of Kafka as destination": (
         document(destination_config={"on_failure": {"destination": "kafka://failures"}}),
         "destination_config.on_failure.destination",
-        "kafka://failures is no failure destination of a stream.",
+        "a topic is a failure destination of Kafka only.",
     ),
     "a limit of queues": (
         document(scaling_config={"maximum_concurrency": 5}),
