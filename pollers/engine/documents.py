@@ -24,13 +24,15 @@ def failure(discard: Discard, function: Function, shape: Shape, mapping: str) ->
             "approximateInvokeCount": discard.count,
         }
     }
-    # AWS: present after any completed invocation, absent for expired and oversized records (5.5-3, 5.9-4).
+    # AWS: present after any completed invocation, absent for expired records and for oversized ones of streams (5.9-4).
     if batch.answered and discard.condition == "RetryAttemptsExhausted":
         document["responseContext"] = {
             "statusCode": 200,
             "executedVersion": function.version,
             "functionError": batch.error,
         }
+    elif discard.condition == "MaximumPayloadSizeExceeded":
+        document["responseContext"] = None  # AWS: of Kafka (3.3-2)
     document["version"] = "1.0"
     document["timestamp"] = datetime.fromtimestamp(discard.moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     document.update(shape.failure(parts))
