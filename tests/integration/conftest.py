@@ -17,6 +17,15 @@ from kinesis_client import LACKS, KinesisServer
 from pollers.testing.front import EmbeddedAws
 
 SERVERS = Path(__file__).with_name("servers")
+# Tokens as well, unsigned ones, and a session of two seconds for those who come with one in the open.
+TOKENS = """
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="poller";
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="poller";
+listener.name.sasl_plaintext.oauthbearer.connections.max.reauth.ms=2000
+"""
 LACKING = 3  # exit code of a start script that misses a program
 
 # The contracts stand beside the embedded servers' tests, which they are written for first.
@@ -30,16 +39,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(script: str, folder: Path, port: int, *server: str) -> None:
+def _start(script: str, folder: Path, port: int, *server: str, **settings: str) -> None:
     """Run the start script. What it lacks is a reason to skip on a user's machine, and a failure in CI."""
     command = [str(SERVERS / script), "start", *server, str(folder), str(port)]
+    given = {**os.environ, **settings}
     with (folder / "start.log").open("w+") as log:  # not a pipe: the server would keep it open
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=300).returncode
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=300, env=given)
         log.seek(0)
         said = log.read().strip()
-    if code == LACKING and not os.environ.get("CI"):
+    if done.returncode == LACKING and not os.environ.get("CI"):
         pytest.skip(said)
-    if code:
+    if done.returncode:
         pytest.fail(said, pytrace=False)
 
 
@@ -107,11 +117,19 @@ def own_kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
         yield broker
 
 
+@pytest.fixture(scope="session")
+def secure_kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One that also listens with SASL, with TLS for those who show a certificate, and with both."""
+    folder = tmp_path_factory.mktemp("secure-kafka")
+    with _kafka(folder, SASL="1", TLS="1", TLS_CLIENT="required", PROPERTIES=TOKENS) as broker:
+        yield broker
+
+
 @contextmanager
-def _kafka(folder: Path) -> Iterator[KafkaBroker]:
+def _kafka(folder: Path, **settings: str) -> Iterator[KafkaBroker]:
     port = _free_ports(10)
     try:
-        _start("kafka.sh", folder, port)
+        _start("kafka.sh", folder, port, **settings)
         yield KafkaBroker(folder, port)
     finally:
         subprocess.run([str(SERVERS / "kafka.sh"), "stop", str(folder), str(port)], check=True, timeout=60)
