@@ -14,37 +14,72 @@ from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
 from pollers.config.model import Access, KafkaTerms
 from pollers.errors import SourceError
-from pollers.kafka.connection import KafkaConnection, Sasl, Tls
+from pollers.kafka.connection import KafkaConnection, Renewed, Sasl, Tls
 
 __all__ = ["connect"]
 
 
 async def connect(terms: KafkaTerms, clients: Clients) -> KafkaConnection:
     """The connection that a mapping's terms describe. Raises `SourceError`."""
-    sasl: Sasl | None = None
-    tls: dict[str, str | None] = {}
+    sasl, tls = await _sasl(terms, clients), await _tls(terms, clients)
+    if tls is None and sasl is not None and terms.tls:
+        tls = Tls()
+    return KafkaConnection(terms.servers or await _brokers(terms, sasl, clients), sasl, tls)
+
+
+async def _sasl(terms: KafkaTerms, clients: Clients) -> Sasl | None:
     for access in terms.access:
-        if access.mechanism == "AWS_MSK_IAM":
-            sasl = Sasl("AWS_MSK_IAM", region=_region(terms))
-            continue
-        secret = await _secret(access, clients)
-        if access.mechanism is not None:
-            sasl = Sasl(access.mechanism, _member(access, secret, "username"), _member(access, secret, "password"))
-        elif access.kind == "SERVER_ROOT_CA_CERTIFICATE":
-            tls["ca"] = _member(access, secret, "certificate")
-        else:
-            tls["certificate"] = _member(access, secret, "certificate")
-            tls["key"] = _member(access, secret, "privateKey")
-            tls["key_password"] = secret.get("privateKeyPassword")
-    if terms.arn and not terms.access:
-        sasl = Sasl("AWS_MSK_IAM", region=_region(terms))  # AWS: what MSK has without access configurations
-    encrypted = bool(tls) or (sasl is not None and terms.tls)
-    servers = terms.servers or await _brokers(terms, sasl, clients)
-    return KafkaConnection(servers, sasl, Tls(**tls) if encrypted else None)
+        match access.mechanism:
+            case None:
+                continue
+            case "AWS_MSK_IAM":
+                return Sasl("AWS_MSK_IAM", region=await _region(terms, clients))
+            case "OAUTHBEARER":
+                return Sasl("OAUTHBEARER", token=_identity(terms, await _region(terms, clients), clients))
+            case mechanism:
+                secret = await _secret(access, clients)
+                return Sasl(mechanism, _member(access, secret, "username"), _member(access, secret, "password"))
+    if terms.arn and not terms.access:  # AWS: what MSK has without access configurations
+        return Sasl("AWS_MSK_IAM", region=await _region(terms, clients))
+    return None
 
 
-def _region(terms: KafkaTerms) -> str:
-    return Arn.parse(terms.arn).region if terms.arn else os.environ.get("AWS_REGION", "us-east-1")
+async def _tls(terms: KafkaTerms, clients: Clients) -> Tls | None:
+    given: dict[str, str | None] = {}
+    for access in terms.access:
+        if access.kind == "SERVER_ROOT_CA_CERTIFICATE":
+            given["ca"] = _member(access, await _secret(access, clients), "certificate")
+        elif access.kind == "CLIENT_CERTIFICATE_TLS_AUTH":
+            secret = await _secret(access, clients)
+            given["certificate"] = _member(access, secret, "certificate")
+            given["key"] = _member(access, secret, "privateKey")
+            if "privateKeyPassword" in secret:
+                given["key_password"] = _member(access, secret, "privateKeyPassword")
+    return Tls(**given) if given else None
+
+
+async def _region(terms: KafkaTerms, clients: Clients) -> str:
+    """The cluster's, or the one that botocore finds."""
+    if terms.arn:
+        return Arn.parse(terms.arn).region
+    client = clients.get("kafka")
+    try:
+        await client.open()
+    except CallFailed as failure:
+        raise failure.about(", ".join(terms.servers)) from failure.__cause__
+    return client.region
+
+
+def _identity(terms: KafkaTerms, region: str, clients: Clients) -> Renewed:
+    """Tokens of the role that the process has, for the audience of the cluster. AWS: IAM_OAUTHBEARER_AUTH."""
+    audience = [access.uri for access in terms.access if access.kind == "OAUTHBEARER_AUDIENCE"]
+    client = clients.get("sts", region)
+
+    async def make() -> tuple[str, float]:
+        answer = await client.call("GetWebIdentityToken", Audience=audience, SigningAlgorithm="RS256")
+        return answer["WebIdentityToken"], answer["Expiration"].timestamp()
+
+    return Renewed(make)
 
 
 async def _secret(access: Access, clients: Clients) -> dict[str, Any]:
@@ -97,9 +132,9 @@ async def _brokers(terms: KafkaTerms, sasl: Sasl | None, clients: Clients) -> tu
     except CallFailed as failure:
         raise failure.about(terms.arn) from failure.__cause__
     names = {"AWS_MSK_IAM": "SaslIam", "SCRAM-SHA-512": "SaslScram", "SCRAM-SHA-256": "SaslScram"}
-    way = names.get(sasl.mechanism, "") if sasl is not None else "Tls"
+    way = "Tls" if sasl is None else names.get(sasl.mechanism, sasl.mechanism)
     for name in (f"BootstrapBrokerString{way}", f"BootstrapBrokerStringPublic{way}"):
         if answer.get(name):
             return tuple(str(answer[name]).split(","))
     remedy = "Enable that way of access on the cluster, or use another in source_access_configurations."
-    raise SourceError(terms.arn, f"the cluster has no brokers for {way or 'this way of access'}", remedy, missing=True)
+    raise SourceError(terms.arn, f"the cluster has no brokers for {way}", remedy, missing=True)

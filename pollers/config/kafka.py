@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from pollers.config.kinds import KAFKA
@@ -22,11 +23,13 @@ _SASL: Final[dict[str, Mechanism]] = {
     "SASL_SCRAM_256_AUTH": "SCRAM-SHA-256",
     "SASL_SCRAM_512_AUTH": "SCRAM-SHA-512",
     "IAM_AUTH": "AWS_MSK_IAM",
-    "IAM_OAUTHBEARER_AUTH": "AWS_MSK_IAM",
+    "IAM_OAUTHBEARER_AUTH": "OAUTHBEARER",
 }
+_SECRETLESS: Final = frozenset({"IAM_AUTH", "IAM_OAUTHBEARER_AUTH"})  # AWS: by the role that the process has
+_AUDIENCE: Final = "OAUTHBEARER_AUDIENCE"
 _TLS: Final = frozenset({"CLIENT_CERTIFICATE_TLS_AUTH", "SERVER_ROOT_CA_CERTIFICATE"})
 _IDLE: Final = frozenset({"VPC_SUBNET", "VPC_SECURITY_GROUP"})  # Lambda's own network; here it is the process's
-_SCHEMES: Final = ("arn:", "file:", "env:")
+_SECRET: Final = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+|file:/.+|env:.+", re.ASCII)
 
 
 def kafka_name(given: Given) -> str:
@@ -114,22 +117,29 @@ def _refuse_what_cannot_be_run(given: Given) -> None:
 def _access(given: Given) -> tuple[Access, ...]:
     """How to log in: at most one way, and certificates."""
     found: list[Access] = []
-    ways: list[str] = []
     for one in given.get("source_access_configurations") or ():
         kind, uri = one.get("type"), one.get("uri")
         if kind is None or kind in _IDLE:
             continue
-        if kind not in _SASL and kind not in _TLS:
+        if kind not in {*_SASL, *_TLS, _AUDIENCE}:
             what = f"{kind} cannot be used by this version of pollers yet."
             one.at("type").fault(what, f"Use one of {', '.join(sorted([*_SASL, *_TLS]))}.")
             continue
-        if kind in _SASL:
-            ways.append(kind)
-        if _SASL.get(kind) != "AWS_MSK_IAM" and not str(uri or "").startswith(_SCHEMES):
+        if kind not in {*_SECRETLESS, _AUDIENCE} and not _SECRET.fullmatch(uri or ""):
             what = f"'{uri}' does not say where the secret is." if uri else "a secret is needed."
             one.at("uri").fault(what, "Write a Secrets Manager ARN, file:/run/secrets/kafka.json or env:NAME.")
         found.append(Access(kind, _SASL.get(kind), uri or ""))
-    if len(ways) > 1:
-        what = f"{' and '.join(ways)} are two ways to log in."
-        given.at("source_access_configurations").fault(what, "Keep one of them.")
+    _check_ways(given, found)
     return tuple(found)
+
+
+def _check_ways(given: Given, found: Sequence[Access]) -> None:
+    """AWS: an audience goes with an identity, which needs one."""
+    ways = [one.kind for one in found if one.mechanism is not None]
+    place = given.at("source_access_configurations")
+    if len(ways) > 1:
+        place.fault(f"{' and '.join(ways)} are two ways to log in.", "Keep one of them.")
+    elif "IAM_OAUTHBEARER_AUTH" in ways and not any(one.kind == _AUDIENCE and one.uri for one in found):
+        place.fault("IAM_OAUTHBEARER_AUTH needs an OAUTHBEARER_AUDIENCE.", "Add one, with the audience as its URI.")
+    elif "IAM_OAUTHBEARER_AUTH" not in ways and any(one.kind == _AUDIENCE for one in found):
+        place.fault("OAUTHBEARER_AUDIENCE is for IAM_OAUTHBEARER_AUTH only.", "Leave it out.")

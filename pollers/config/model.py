@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 Isolation: TypeAlias = Literal["inline", "thread", "process"]
-Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"]
+Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Access:
     """One way to show a Kafka cluster who we are, or to know who it is."""
 
     kind: str  # AWS's type: "SASL_SCRAM_512_AUTH"
-    mechanism: Mechanism | None  # None: certificates
-    uri: str  # of the secret: a Secrets Manager ARN, file: or env:
+    mechanism: Mechanism | None  # None: certificates, or for whom a token is
+    uri: str  # of the secret: a Secrets Manager ARN, file: or env:; the audience itself
 
 
 @dataclass(frozen=True, slots=True)

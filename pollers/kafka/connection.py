@@ -17,11 +17,11 @@ from aiokafka.errors import AuthenticationFailedError
 
 from pollers.errors import SourceError
 
-__all__ = ["KafkaConnection", "Mechanism", "Sasl", "Tls", "client_settings"]
+__all__ = ["KafkaConnection", "Mechanism", "Renewed", "Sasl", "Tls", "client_settings"]
 
 Mechanism: TypeAlias = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"]
 
-_EARLY: Final = 60.0  # seconds before its end that a token of IAM is made anew
+_EARLY: Final = 60.0  # seconds before its end that a token is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def client_settings(connection: KafkaConnection) -> dict[str, Any]:
         return settings
     if sasl.mechanism == "AWS_MSK_IAM":
         settings["sasl_mechanism"] = "OAUTHBEARER"
-        settings["sasl_oauth_token_provider"] = _Tokens(_Iam(sasl.region))
+        settings["sasl_oauth_token_provider"] = _Tokens(_iam(sasl.region))
     elif sasl.mechanism == "OAUTHBEARER":
         assert sasl.token is not None, "OAUTHBEARER has a token"
         settings["sasl_mechanism"] = "OAUTHBEARER"
@@ -114,26 +114,37 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc]  # the client has no
             raise AuthenticationFailedError(str(error)) from error
 
 
-class _Iam:
-    """Tokens of Amazon MSK's IAM access, each used until shortly before its end."""
+class Renewed:
+    """A token that is used until shortly before its end, and then made anew."""
 
-    def __init__(self, region: str) -> None:
-        self._region = region
+    def __init__(self, make: Callable[[], Awaitable[tuple[str, float]]]) -> None:
+        """`make`: a token, and the moment of its end in seconds since the epoch."""
+        self._make = make
         self._token = ""
         self._until = 0.0  # wall
 
     async def __call__(self) -> str:
         if time.time() >= self._until:
-            self._token, milliseconds = await asyncio.to_thread(self._sign)
-            self._until = milliseconds / 1_000 - _EARLY
+            self._token, end = await self._make()
+            self._until = end - _EARLY
         return self._token
 
-    def _sign(self) -> tuple[str, int]:
-        """Signs with the credentials that botocore finds, which may ask the network for them."""
-        try:
-            from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
-        except ModuleNotFoundError:
-            remedy = 'Install it with: pip install "pollers[msk]"'
-            raise SourceError("Amazon MSK", "IAM access needs a signer", remedy, missing=True) from None
-        token, until = MSKAuthTokenProvider.generate_auth_token(self._region)
-        return str(token), int(until)
+
+def _iam(region: str) -> Renewed:
+    """Tokens of Amazon MSK's IAM access."""
+
+    async def make() -> tuple[str, float]:
+        return await asyncio.to_thread(_sign, region)
+
+    return Renewed(make)
+
+
+def _sign(region: str) -> tuple[str, float]:
+    """Signs with the credentials that botocore finds, which may ask the network for them."""
+    try:
+        from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
+    except ModuleNotFoundError:
+        remedy = 'Install it with: pip install "pollers[msk]"'
+        raise SourceError("Amazon MSK", "IAM access needs a signer", remedy, missing=True) from None
+    token, milliseconds = MSKAuthTokenProvider.generate_auth_token(region)
+    return str(token), milliseconds / 1_000
