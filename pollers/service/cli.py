@@ -182,7 +182,7 @@ def seek(file: Path, mapping: str, to: str | None, shard: str | None, after: int
     required=True,
     help="A file, the ARN or URL of a queue, or a bucket: s3://bucket/prefix, or its ARN.",
 )
-@click.option("--shard", metavar="ID", help="Documents of this shard only.")
+@click.option("--shard", metavar="ID", help="Documents of this shard, or partition, only.")
 @click.option("--condition", "conditions", type=click.Choice(CONDITIONS), multiple=True, help="Only these; repeatable.")
 @click.option("--request-id", "request_ids", metavar="ID", multiple=True, help="Only these; repeatable.")
 @click.option("--since", metavar="MOMENT", help="Documents written from then on: 2026-01-31T12:00:00Z.")
@@ -210,9 +210,9 @@ def replay(
     """Give the records of failure documents to the function of MAPPING once more.
 
     Records are read again at their stream; where it no longer has them, they are taken from the document, if that
-    holds the event (those in buckets and files do). Documents are replayed one at a time, in the order of their
-    records. Messages are deleted when they were replayed, and all others go back to the queue; objects and lines stay.
-    The exit code is 1 unless every document succeeded.
+    holds the event (those in buckets and files do); those of a topic only where it does not hold it. Documents are
+    replayed one at a time, in the order of their records. Messages are deleted when they were replayed, and all others
+    go back to the queue; objects and lines stay. The exit code is 1 unless every document succeeded.
     """
     from pollers.config.parse import load
     from pollers.service.replay.documents import Wanted

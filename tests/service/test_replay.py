@@ -486,6 +486,12 @@ def changed(**members: Any) -> bytes:
     return json.dumps({**made, **members}).encode()
 
 
+def topic_document(name: str = "orders-0", first: str = "5", last: str = "6") -> bytes:
+    records = {name: {"firstRecordOffset": first, "lastRecordOffset": last}}
+    info = {"bootstrapServers": "broker:9092", "batchSize": 2, "recordsInfo": records}
+    return changed(KinesisBatchInfo=None, KafkaBatchInfo=info)
+
+
 def test_document_with_half_a_surrogate_pair_is_one() -> None:
     assert isinstance(read(Found("p", "h", changed(payload='{"Records": ["\ud83d"]}'))), Document)
 
@@ -498,10 +504,14 @@ def test_document_with_half_a_surrogate_pair_is_one() -> None:
         (b"3", "no JSON object"),
         (b"{}", "requestContext"),
         (changed(timestamp="yesterday"), "timestamp"),
-        (changed(KinesisBatchInfo=None), "neither"),
+        (changed(KinesisBatchInfo=None), "has none of"),
         (changed(info={"batchSize": 0}), "batchSize"),
         (changed(info={"startSequenceNumber": "x"}), "startSequenceNumber"),
         (changed(info={"startSequenceNumber": "3"}), "end before they start"),
+        (changed(KinesisBatchInfo=None, KafkaBatchInfo={}), "KafkaBatchInfo"),
+        (topic_document(first="7", last="6"), "end before they start"),
+        (topic_document(first="x"), "firstRecordOffset"),
+        (topic_document(name="orders"), "recordsInfo"),
         (changed(info={"startSequenceNumber": None, "endSequenceNumber": None}), "which records"),
     ],
 )

@@ -46,7 +46,7 @@ class Caller:
             except TimeoutError:
                 return Failed("Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds")  # Lambda's words
 
-    def _meaning(self, outcome: Outcome, identifiers: Sequence[str]) -> str:
+    def _meaning(self, outcome: Outcome, identifiers: Sequence[object]) -> str:
         match outcome:
             case Returned():
                 return self._report(outcome, identifiers) if self._reports else ""
@@ -59,7 +59,7 @@ class Caller:
             case Aborted():
                 return "the call was ended before the function had answered"
 
-    def _report(self, answer: Returned, identifiers: Sequence[str]) -> str:
+    def _report(self, answer: Returned, identifiers: Sequence[object]) -> str:
         match read_report(
             answer, [(Partition(""), identifiers)], cast(Shape, _Names())
         ):  # it asks for identifiers only
@@ -68,16 +68,22 @@ class Caller:
             case AllFailed(reason):
                 return reason
             case SomeFailed((failed,)):
-                return (
-                    f"{len(failed)} of {len(identifiers)} records were reported as failed, the first is "
-                    + (identifiers[failed[0]])
+                return f"{len(failed)} of {len(identifiers)} records were reported as failed, the first is " + _printed(
+                    identifiers[failed[0]]
                 )
             case SomeFailed():
                 raise AssertionError("one part was asked about")
 
 
+def _printed(identifier: object) -> str:
+    """A sequence number; of a topic's record partition and offset."""
+    if isinstance(identifier, tuple):
+        return ", ".join(f"{name} {value}" for name, value in identifier)
+    return str(identifier)
+
+
 class _Names:
     """A shape of records that are their identifiers."""
 
-    def identifier(self, partition: Partition, name: str) -> str:
+    def identifier(self, partition: Partition, name: object) -> object:
         return name

@@ -12,16 +12,25 @@ import msgspec
 from pollers.flow.records import Partition
 from pollers.service.replay.origins import Found
 
-__all__ = ["Document", "Foreign", "Malformed", "Range", "Wanted", "read", "read_event"]
+__all__ = ["Document", "Malformed", "Offsets", "Range", "Wanted", "read", "read_event"]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The records of a document, by sequence number. Other records may lie between them."""
+    """The records of a document, by sequence number or offset. Other records may lie between them."""
 
     start: int
     end: int  # included
     size: int  # records
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """The records of a document that are of one partition. Other records may lie between them."""
+
+    partition: Partition
+    first: int
+    last: int  # included
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +42,10 @@ class Document:
     request_id: str
     condition: str
     timestamp: datetime  # of giving up, aware
-    stream: str  # ARN, of a stream or of its consumer
-    shard: Partition
+    stream: str  # ARN of a stream or of its consumer; of a topic as its mapping has it
+    shard: Partition  # of the first record
     range: Range | None  # None: a final call of a tumbling window that had no records
+    offsets: tuple[Offsets, ...]  # of topics: what is in the batch of each partition
     windowed: bool  # of a tumbling window, whose state is in the event only
     holds_event: bool
 
@@ -52,18 +62,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What was found is no failure document of a stream."""
+    """What was found is no failure document of a log."""
 
     place: str
     handle: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A failure document of another kind of source."""
-
-    handle: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Wanted:
 
 
 Sequence: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,200}$")]
+Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^.+-[0-9]{1,10}$")]  # of a partition of a topic
 
 
 class _Context(msgspec.Struct, rename="camel"):
@@ -102,37 +106,51 @@ class _Batch(msgspec.Struct, rename="camel"):
     batch_size: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
+class _Records(msgspec.Struct, rename="camel"):
+    first_record_offset: Sequence
+    last_record_offset: Sequence
+
+
+class _Topics(msgspec.Struct, rename="camel"):
+    bootstrap_servers: str
+    batch_size: Annotated[int, msgspec.Meta(ge=1)]
+    records_info: Annotated[dict[Name, _Records], msgspec.Meta(min_length=1)]
+    event_source_arn: str = ""
+
+
 class _Written(msgspec.Struct, rename="camel"):
     request_context: _Context
     timestamp: datetime
     kinesis: _Batch | None = msgspec.field(default=None, name="KinesisBatchInfo")
     dynamodb: _Batch | None = msgspec.field(default=None, name="DDBStreamBatchInfo")
-    kafka: Any = msgspec.field(default=None, name="KafkaBatchInfo")
+    kafka: _Topics | None = msgspec.field(default=None, name="KafkaBatchInfo")
     time_window_info: Any = None
     payload: Any = None
 
 
-def read(found: Found) -> Document | Foreign | Malformed:
+def read(found: Found) -> Document | Malformed:
     """What was found. Never raises."""
     try:
         written = msgspec.convert(_object(found.content), _Written)
         info = written.kinesis or written.dynamodb
         if info is not None:
-            return _document(found, written, info)
+            shard, where = Partition(info.shard_id), _range(info, written)
+            return _document(found, written, info.stream_arn, shard, where)
+        if written.kafka is not None:
+            return _of_topic(found, written, written.kafka)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         return Malformed(found.place, found.handle, str(error))
-    if written.kafka is not None:
-        return Foreign(found.handle)
-    return Malformed(found.place, found.handle, "it has neither KinesisBatchInfo nor DDBStreamBatchInfo")
+    reason = "it has none of KinesisBatchInfo, DDBStreamBatchInfo and KafkaBatchInfo"
+    return Malformed(found.place, found.handle, reason)
 
 
 def read_event(content: bytes) -> dict[str, Any]:
     """The event that a document holds. Raises ValueError where it holds none that can be read."""
     payload = _object(content).get("payload")
     event = json.loads(payload) if isinstance(payload, str) else payload
-    if not isinstance(event, dict) or not isinstance(event.get("Records"), list):
-        raise ValueError("its payload is no event")
-    return event
+    if isinstance(event, dict) and (isinstance(event.get("Records"), list) or isinstance(event.get("records"), dict)):
+        return event
+    raise ValueError("its payload is no event")
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -145,7 +163,28 @@ def _object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _document(found: Found, written: _Written, info: _Batch) -> Document:
+def _of_topic(found: Found, written: _Written, info: _Topics) -> Document:
+    offsets = tuple(
+        Offsets(Partition(name), int(one.first_record_offset), int(one.last_record_offset))
+        for name, one in info.records_info.items()
+    )
+    if any(one.last < one.first for one in offsets):
+        raise ValueError("its records end before they start")
+    first = offsets[0]
+    source = info.event_source_arn or f"kafka://{info.bootstrap_servers}"
+    topic = first.partition.rpartition("-")[0]
+    where = Range(first.first, first.last, info.batch_size)
+    return _document(found, written, f"{source}/{topic}", first.partition, where, offsets)
+
+
+def _document(
+    found: Found,
+    written: _Written,
+    stream: str,
+    shard: Partition,
+    where: Range | None,
+    offsets: tuple[Offsets, ...] = (),
+) -> Document:
     timestamp = written.timestamp
     return Document(
         place=found.place,
@@ -153,9 +192,10 @@ def _document(found: Found, written: _Written, info: _Batch) -> Document:
         request_id=written.request_context.request_id,
         condition=written.request_context.condition,
         timestamp=timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
-        stream=info.stream_arn,
-        shard=Partition(info.shard_id),
-        range=_range(info, written),
+        stream=stream,
+        shard=shard,
+        range=where,
+        offsets=offsets,
         windowed=written.time_window_info is not None,
         holds_event=written.payload is not None,
     )

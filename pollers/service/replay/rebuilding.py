@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from pollers.aws.client import Clients
 from pollers.config.kinds import DYNAMODB
@@ -19,7 +19,7 @@ from pollers.sources.kinesis import KinesisSource
 from pollers.sources.shards.source import ShardSource
 from pollers.stores.memory import MemoryStore
 
-__all__ = ["Impossible", "Rebuilder", "Rebuilt"]
+__all__ = ["Impossible", "Rebuilder", "Rebuilding", "Rebuilt", "StreamRebuilder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Rebuilt:
     """An event to invoke the function with."""
 
     event: dict[str, Any]
-    identifiers: tuple[str, ...]  # of its records, as a report names them
-    origin: Literal["stream", "document"]  # where the records are from
+    identifiers: tuple[object, ...]  # of its records, as a report names them
+    origin: Literal["stream", "topic", "document"]  # where the records are from
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,15 @@ class Impossible:
 Rebuilding: TypeAlias = Rebuilt | Impossible
 
 
-class Rebuilder:
+class Rebuilder(Protocol):
     """Makes the events of one mapping's documents."""
+
+    async def rebuild(self, document: Document, event: dict[str, Any] | None) -> Rebuilding:
+        """`event`: the one that the document holds, if any. Raises `SourceError` where the log cannot be read."""
+
+
+class StreamRebuilder:
+    """A `Rebuilder` of Kinesis and DynamoDB streams: of the records where they have them, else of the document."""
 
     def __init__(self, mapping: MappingConfig, clients: Clients, *, whole_range: bool) -> None:
         """`whole_range`: where the records of a document cannot be told from those between them, take all."""
@@ -54,7 +61,6 @@ class Rebuilder:
         self._whole_range = whole_range
 
     async def rebuild(self, document: Document, event: dict[str, Any] | None) -> Rebuilding:
-        """`event`: the one that the document holds, if any. Raises `SourceError` where the stream cannot be read."""
         try:
             held = None if event is None else Rebuilt(event, _identifiers(event), "document")
         except (KeyError, TypeError):
@@ -79,7 +85,7 @@ class Rebuilder:
     def _of_records(self, document: Document, records: Sequence[Raw]) -> Rebuilt:
         shape, shard = self._traits.shape, document.shard
         event = shape.event([(shard, records)], None)
-        return Rebuilt(event, tuple(str(shape.identifier(shard, raw)) for raw in records), "stream")
+        return Rebuilt(event, tuple(shape.identifier(shard, raw) for raw in records), "stream")
 
 
 def _identifiers(event: dict[str, Any]) -> tuple[str, ...]:

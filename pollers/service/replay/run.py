@@ -14,16 +14,16 @@ from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
 from pollers.clock import Clock
 from pollers.config.build import build_target
-from pollers.config.kinds import SQS
+from pollers.config.kinds import KAFKA, SQS
 from pollers.config.model import Configuration, MappingConfig
 from pollers.errors import ConfigurationError, PollersError, Problem
 from pollers.flow.records import Partition
 from pollers.service.output import logs_on_stderr
 from pollers.service.replay.calling import Caller
-from pollers.service.replay.documents import Document, Foreign, Malformed, Range, Wanted, read, read_event
+from pollers.service.replay.documents import Document, Malformed, Range, Wanted, read, read_event
 from pollers.service.replay.locations import origin_of
 from pollers.service.replay.origins import Origin
-from pollers.service.replay.rebuilding import Impossible, Rebuilder
+from pollers.service.replay.rebuilding import Impossible, Rebuilder, StreamRebuilder
 from pollers.service.replay.show import SUCCESSES, Outcome, Result, Tally
 from pollers.spi import Target
 
@@ -48,7 +48,7 @@ def replay(configuration: Configuration, mapping: str, options: Options) -> bool
 
 
 def _stream(configuration: Configuration, mapping: str) -> MappingConfig:
-    """The mapping of this identity, which reads a stream."""
+    """The mapping of this identity, which reads a log."""
     known = {one.identity: one for one in configuration.mappings}
     if mapping not in known:
         message = f"there is no mapping {mapping}."
@@ -63,7 +63,7 @@ async def _replay(configuration: Configuration, mapping: MappingConfig, options:
     async with Clients() as clients:
         origin = origin_of(options.documents, clients, delete=options.delete)
         target = _target(configuration, mapping, clients, options)
-        rebuilder = Rebuilder(mapping, clients, whole_range=options.whole_range)
+        rebuilder = _rebuilder(mapping, clients, whole_range=options.whole_range)
         command = _Command(mapping, options, origin, rebuilder, target)
         try:
             await _kept(origin, command.run)
@@ -77,6 +77,15 @@ def _target(configuration: Configuration, mapping: MappingConfig, clients: Clien
     folder = configuration.folder
     app_dir = options.app_dir or (None if folder is None else str(folder))
     return build_target(configuration.functions[mapping.function], mapping.event_source_arn, clients, app_dir)
+
+
+def _rebuilder(mapping: MappingConfig, clients: Clients, *, whole_range: bool) -> Rebuilder:
+    if mapping.kind != KAFKA:
+        return StreamRebuilder(mapping, clients, whole_range=whole_range)
+    # Imported here: Kafka's client is an extra of its own.
+    from pollers.service.replay.topics import TopicRebuilder
+
+    return TopicRebuilder(mapping, clients, whole_range=whole_range)
 
 
 async def _kept(origin: Origin, work: Callable[[], Awaitable[None]]) -> None:
@@ -141,7 +150,7 @@ class _Command:
         """Whether it is of the mapping's stream: by itself, or by the consumer that read it on AWS (5.9-6)."""
         return document.stream == self._arn or document.stream.startswith(f"{self._arn}/consumer/")
 
-    def _count(self, one: Document | Foreign | Malformed) -> None:
+    def _count(self, one: Document | Malformed) -> None:
         match one:
             case Malformed():
                 self.tally.malformed(one)

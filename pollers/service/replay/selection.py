@@ -25,7 +25,7 @@ class Traits:
 
 
 def named(
-    partition: Partition, records: Sequence[Raw], identifiers: Collection[str], traits: Traits
+    partition: Partition, records: Sequence[Raw], identifiers: Collection[object], traits: Traits
 ) -> Sequence[Raw] | None:
     """The records with these sequence numbers; None where some are missing."""
     wanted = set(identifiers)

@@ -31,7 +31,7 @@ class Result:
     document: Document
     outcome: Outcome
     records: int
-    origin: str = ""  # of the records: "stream" or "document"
+    origin: str = ""  # of the records: "stream", "topic" or "document"
     reason: str = ""
 
 
@@ -87,5 +87,6 @@ def _sentence(result: Result) -> str:
     many = "1 record" if result.records == 1 else f"{result.records} records"
     numbers = "" if where is None else f" from {where.start} to {where.end}"
     kept = " kept in the document" if result.origin == "document" else ""
+    others = f" and {len(document.offsets) - 1} more" if len(document.offsets) > 1 else ""
     reason = f" ({result.reason})" if result.reason else ""
-    return f"{document.place}: {many}{kept} of {document.shard}{numbers}: {result.outcome}{reason}"
+    return f"{document.place}: {many}{kept} of {document.shard}{numbers}{others}: {result.outcome}{reason}"
