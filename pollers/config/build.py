@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -31,7 +33,7 @@ from pollers.targets.function import function_target
 from pollers.targets.http import HttpTarget
 from pollers.targets.lambda_api import LambdaTarget
 
-__all__ = ["Service", "build", "build_destination", "build_store", "build_target", "store_path"]
+__all__ = ["Service", "build", "build_destination", "build_store", "build_target", "kafka_extra", "store_path"]
 
 _SQLITE: Final = "sqlite:///"
 
@@ -120,7 +122,7 @@ def _mapping(mapping: MappingConfig, configuration: Configuration, shared: _Shar
         policy=_policy(mapping),
         destination=_destination(terms, shared.clients),
         filters=compile_filters(mapping.filters, source.shape.data_rule) if mapping.filters else None,
-        maximum_concurrency=terms.maximum_concurrency if isinstance(terms, QueueTerms) else None,
+        maximum_concurrency=None if isinstance(terms, StreamTerms) else terms.maximum_concurrency,
         reserved_concurrency=function.reserved_concurrent_executions or getattr(target, "concurrency", None),
         weight=mapping.weight,
         detail=detail,
@@ -192,14 +194,20 @@ def _source(mapping: MappingConfig, shared: _Shared) -> Source:
     )
 
 
-def _kafka(terms: KafkaTerms, shared: _Shared) -> Source:
-    # Imported here: its client is an extra of its own, which those who read no Kafka need not have.
+@contextmanager
+def kafka_extra() -> Iterator[None]:
+    """For imports of Kafka's client: an extra of its own, which those who read no Kafka need not have."""
     try:
-        from pollers.config.access import connect
-        from pollers.sources.kafka.source import KafkaSource
+        yield
     except ModuleNotFoundError as error:
         remedy = 'Install it with: pip install "pollers[kafka]"'
         raise ConfigurationError([Problem("event_source_mappings", f"Kafka needs {error.name}.", remedy)]) from None
+
+
+def _kafka(terms: KafkaTerms, shared: _Shared) -> Source:
+    with kafka_extra():
+        from pollers.config.access import connect
+        from pollers.sources.kafka.source import KafkaSource
     return KafkaSource(
         terms.topic,
         partial(connect, terms, shared.clients),
@@ -217,10 +225,9 @@ def _destination(terms: QueueTerms | StreamTerms | KafkaTerms, clients: Clients)
     if isinstance(terms, QueueTerms) or terms.destination is None:
         return None
     if isinstance(terms, KafkaTerms) and terms.destination.startswith("kafka:"):
-        # Imported here, as its source is, which was made before.
-        from pollers.config.access import connect
-        from pollers.destinations.kafka import KafkaDestination
-
+        with kafka_extra():
+            from pollers.config.access import connect
+            from pollers.destinations.kafka import KafkaDestination
         return KafkaDestination(terms.destination, partial(connect, terms, clients))
     return build_destination(terms.destination, clients)
 

@@ -14,6 +14,7 @@ from pollers.config.values import Named, Open, Several
 __all__ = ["MAPPING", "PROVISIONED_POLLERS"]
 
 _GROWS: Final = "reading grows with the backlog by itself"
+_NO_GROUPS: Final = "mappings have no pollers that they could share"
 _BY_ARN: Final = frozenset({SQS, KINESIS, DYNAMODB, KAFKA, MQ})
 _ACCESS_TYPES: Final = (
     "BASIC_AUTH",
@@ -68,8 +69,14 @@ _SCALING = Table(
 PROVISIONED_POLLERS: Final = Table(
     "ProvisionedPollerConfig",
     Field("MinimumPollers", Whole(1, 200), f"Does nothing here: {_GROWS}.", idle=_GROWS),
-    Field("MaximumPollers", Whole(1, 10_000), "Ten invocations at once for each.", 200),
-    Field("PollerGroupName", Text(0, 128), "Mappings that share pollers.", sources=frozenset({KAFKA})),
+    Field("MaximumPollers", Whole(1, 10_000), "Ten invocations at once for each; five of a topic.", 200),
+    Field(
+        "PollerGroupName",
+        Text(0, 128),
+        f"Does nothing here: {_NO_GROUPS}.",
+        sources=frozenset({KAFKA}),
+        idle=_NO_GROUPS,
+    ),
 )
 _URI = Text(1, 200, form="a Secrets Manager ARN, file:/path or env:NAME")
 _ACCESS = Table(

@@ -16,6 +16,8 @@ __all__ = ["LONGEST", "kafka_name", "read_kafka"]
 LONGEST: Final = 840  # seconds. AWS: a function that Kafka calls may run for 14 minutes (1.2)
 WINDOW: Final = 0.5  # seconds that a batch waits where nothing is written. AWS: 3.1-3
 RETRIES: Final = 10  # AWS: with a destination, without provisioned pollers and without a limit (5.7-1, 13-7)
+PER_POLLER: Final = 5  # invocations at once. AWS: what one provisioned poller of Kafka can do (9-7)
+POLLERS: Final = 2_000  # AWS: MaximumPollers of Kafka (1.2)
 
 _CLUSTER: Final = re.compile(r"arn:[a-z-]+:kafka:[a-z0-9-]+:\d{12}:cluster/[^/]+/[^/]+", re.ASCII)
 _SASL: Final[dict[str, Mechanism]] = {
@@ -65,6 +67,7 @@ def read_kafka(given: Given) -> KafkaTerms | None:
         instance=options.get("instance"),
         access=_access(given),
         tls=options.get("tls"),
+        maximum_concurrency=_concurrency(given),
         maximum_retry_attempts=_retries(given, destination),
         maximum_record_age_in_seconds=max_age(given),
         bisect_batch_on_function_error=given.get("bisect_batch_on_function_error"),
@@ -94,10 +97,25 @@ def _topic(given: Given) -> str:
     return str(topics[0])
 
 
+def _is_provisioned(given: Given) -> bool:
+    return given.has("provisioned_poller_config") and not given.blank("provisioned_poller_config")
+
+
+def _concurrency(given: Given) -> int | None:
+    """Invocations at once: what the provisioned pollers could do."""
+    if not _is_provisioned(given):
+        return None
+    provisioned = given.inner("provisioned_poller_config")
+    pollers: int = provisioned.get("maximum_pollers")
+    if pollers > POLLERS:
+        what = f"{pollers} is not between 1 and {POLLERS}, what a topic can have."
+        provisioned.at("maximum_pollers").fault(what, f"Give 1 to {POLLERS}.")
+    return PER_POLLER * pollers
+
+
 def _retries(given: Given, destination: str | None) -> int | None:
     retries = limit(given.get("maximum_retry_attempts"))
-    provisioned = given.has("provisioned_poller_config") and not given.blank("provisioned_poller_config")
-    return RETRIES if retries is None and destination and not provisioned else retries
+    return RETRIES if retries is None and destination and not _is_provisioned(given) else retries
 
 
 def _refuse_what_cannot_be_run(given: Given) -> None:

@@ -98,6 +98,7 @@ class KafkaTerms:
     instance: str | None  # the id of a static member
     access: tuple[Access, ...]
     tls: bool  # False: log in over a connection that is not encrypted
+    maximum_concurrency: int | None  # batches at once; None: as many as there are partitions or lanes
     maximum_retry_attempts: int | None
     maximum_record_age_in_seconds: int | None
     bisect_batch_on_function_error: bool

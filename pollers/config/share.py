@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from pollers.config.kinds import STREAMS
-from pollers.config.model import Configuration, FunctionConfig, KafkaTerms, MappingConfig, QueueTerms
+from pollers.config.model import Configuration, FunctionConfig, KafkaTerms, MappingConfig, StreamTerms
 from pollers.errors import ConfigurationError, Problem
 
 __all__ = ["check_shared", "share_of"]
@@ -62,9 +62,11 @@ def _runs(function: FunctionConfig) -> bool:
 def _mapping(mapping: MappingConfig, worker: int, workers: int) -> MappingConfig | None:
     """The mapping with its part of its own limit, with its own id as a static member; None: it has nothing to do."""
     terms = mapping.terms
-    if isinstance(terms, KafkaTerms) and terms.instance is not None:
-        return replace(mapping, terms=replace(terms, instance=f"{terms.instance}-{worker}"))
-    if not isinstance(terms, QueueTerms) or terms.maximum_concurrency is None:
+    if isinstance(terms, StreamTerms):
         return mapping
+    if isinstance(terms, KafkaTerms) and terms.instance is not None:
+        terms = replace(terms, instance=f"{terms.instance}-{worker}")
+    if terms.maximum_concurrency is None:
+        return replace(mapping, terms=terms)
     part = _part(terms.maximum_concurrency, worker, workers)
     return replace(mapping, terms=replace(terms, maximum_concurrency=part)) if part else None

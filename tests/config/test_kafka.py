@@ -15,6 +15,7 @@ from pollers.config.access import connect
 from pollers.config.build import build
 from pollers.config.model import Access, KafkaTerms, MappingConfig
 from pollers.config.parse import parse
+from pollers.config.share import share_of
 from pollers.destinations.kafka import KafkaDestination
 from pollers.errors import ConfigurationError, Problem, SourceError
 from pollers.kafka.connection import KafkaConnection, Sasl, Tls
@@ -115,6 +116,20 @@ def test_a_moment_is_a_starting_position() -> None:
 )
 def test_with_a_destination_and_no_limit_there_are_ten_retries(more: dict[str, Any], retries: int | None) -> None:
     assert read(**more)[1].maximum_retry_attempts == retries
+
+
+@pytest.mark.rule("9-7")
+def test_a_provisioned_poller_has_five_invocations_at_once() -> None:
+    raw = document(provisioned_poller_config={"maximum_pollers": 3, "poller_group_name": "shared"})
+    raw["functions"]["orders"] = {"url": "http://127.0.0.1:8080/orders"}
+    configuration = parse(raw)
+    (mapping,) = build(configuration).mappings
+    assert mapping.maximum_concurrency == 15
+    assert any("poller_group_name: does nothing here" in line for line in configuration.notices)
+    shares = [build(share_of(configuration, worker, 2)).mappings[0].maximum_concurrency for worker in (1, 2)]
+    assert shares == [8, 7]
+    assert read()[1].maximum_concurrency is None
+    assert "what a topic can have" in fault(provisioned_poller_config={"maximum_pollers": 2_001})[1]
 
 
 @pytest.mark.rule("5.7-2", "13-6", "13-8")

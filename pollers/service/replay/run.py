@@ -13,7 +13,7 @@ from typing import Any
 from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
 from pollers.clock import Clock
-from pollers.config.build import build_target
+from pollers.config.build import build_target, kafka_extra
 from pollers.config.kinds import KAFKA, SQS
 from pollers.config.model import Configuration, MappingConfig
 from pollers.errors import ConfigurationError, PollersError, Problem
@@ -82,9 +82,8 @@ def _target(configuration: Configuration, mapping: MappingConfig, clients: Clien
 def _rebuilder(mapping: MappingConfig, clients: Clients, *, whole_range: bool) -> Rebuilder:
     if mapping.kind != KAFKA:
         return StreamRebuilder(mapping, clients, whole_range=whole_range)
-    # Imported here: Kafka's client is an extra of its own.
-    from pollers.service.replay.topics import TopicRebuilder
-
+    with kafka_extra():
+        from pollers.service.replay.topics import TopicRebuilder
     return TopicRebuilder(mapping, clients, whole_range=whole_range)
 
 
