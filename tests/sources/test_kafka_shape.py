@@ -175,6 +175,7 @@ def test_a_timestamp_that_is_no_date_costs_no_failure_document(stamp: int, print
     assert about["firstRecordTimestamp"].startswith(printed)
 
 
+@pytest.mark.rule("6.2-4")
 def test_filters_see_the_value_and_the_metadata() -> None:
     assert SELF_MANAGED.data(record(value=b"\xff")) == b"\xff"
     assert SELF_MANAGED.data(record(value=None)) == b""
