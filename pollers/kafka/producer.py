@@ -13,10 +13,8 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
-    NodeNotReadyError,
     NotEnoughReplicasError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -24,7 +22,7 @@ from aiokafka.errors import (
 
 from pollers.errors import SourceError
 from pollers.kafka.connection import KafkaConnection, client_settings
-from pollers.kafka.reasons import obstacle, unreachable
+from pollers.kafka.reasons import obstacle
 
 __all__ = ["KafkaProducer", "Message", "Producer"]
 
@@ -103,8 +101,6 @@ class KafkaProducer:
     async def _unusable(self, error: KafkaError, topic: str = "") -> SourceError:
         """What went wrong, where, and what to do about it."""
         match error:
-            case KafkaConnectionError() | NodeNotReadyError():
-                return await unreachable(self._connection)
             case MessageSizeTooLargeError():
                 remedy = "Raise its max.message.bytes."
                 return SourceError(f"topic {topic}", "the message is larger than it takes", remedy)
@@ -119,4 +115,5 @@ class KafkaProducer:
                 return await obstacle(self._connection) or gone
             case _:
                 where = f"topic {topic}" if topic else ", ".join(self._connection.servers)
-                return SourceError(where, f"{type(error).__name__}: {error}", "It is tried again.")
+                other = SourceError(where, f"{type(error).__name__}: {error}", "It is tried again.")
+                return await obstacle(self._connection) or other

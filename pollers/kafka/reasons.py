@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ssl
 from asyncio import IncompleteReadError
+from collections.abc import Sequence
 from socket import gaierror
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
@@ -23,8 +24,12 @@ from aiokafka.protocol.metadata import MetadataRequest
 from pollers.errors import SourceError
 from pollers.kafka.connection import KafkaConnection, client_settings
 
-__all__ = ["obstacle", "unreachable"]
+__all__ = ["obstacle"]
 
+Address: TypeAlias = tuple[str, int]
+
+FAULTS: Final = (OSError, KafkaError, TimeoutError)
+OURS: Final = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError, ssl.SSLError)
 PATIENCE: Final = 5.0  # seconds for one server
 ALERT: Final = 0x1503  # how a TLS alert begins: the client takes it for the length of an answer
 
@@ -32,44 +37,63 @@ _ACCESS: Final = "Check the user name, the secret and the mechanism in source_ac
 _PORT: Final = "Check the port: each listener of a cluster has its own."
 
 
-async def unreachable(connection: KafkaConnection) -> SourceError:
-    """Why the client could not connect a moment ago."""
-    servers = ", ".join(connection.servers)
-    gone = SourceError(servers, "the cluster could not be reached a moment ago, and answers now", "Try again.")
-    return await obstacle(connection) or gone
-
-
 async def obstacle(connection: KafkaConnection) -> SourceError | None:
-    """What the servers have against us, of several the first whose reason is ours to mend; None: one lets us in."""
+    """What is in the way to the cluster; None: nothing.
+
+    Of several servers one must let us in, and else the first counts whose reason is ours to mend. The brokers that it
+    names must be where it says that they are.
+    """
     settings = client_settings(connection)
     told: list[SourceError] = []
     for host, port, _ in collect_hosts(settings.pop("bootstrap_servers")):
-        error = await _try(host, port, settings)
-        if error is None:
-            return None
-        told.append(SourceError(f"{host}:{port}", *_meaning(error, connection), missing=_ours(error)))
+        try:
+            brokers = await _brokers(host, port, settings)
+        except FAULTS as error:
+            told.append(_fault(host, port, error, connection))
+        else:
+            return await _astray(brokers, f"{host}:{port}", settings, connection)
     return next((one for one in told if one.missing), told[0])
 
 
-async def _try(host: str, port: int, settings: dict[str, Any]) -> Exception | None:
-    """Connect, log in and ask one question, as the client does when it starts."""
-    try:
-        made = await create_conn(host, port, client_id="pollers", request_timeout_ms=int(PATIENCE * 1_000), **settings)
+async def _astray(
+    brokers: Sequence[Address], server: str, settings: dict[str, Any], connection: KafkaConnection
+) -> SourceError | None:
+    """The first broker that cannot be reached by the address that the cluster has for it."""
+    for host, port in brokers:
         try:
-            await made.send(MetadataRequest([]))
-        finally:
-            await made.close()
-    except (OSError, KafkaError, TimeoutError) as error:
-        # A connection that the server closed has its reason behind it.
-        return error.__cause__ if isinstance(error.__cause__, OSError | EOFError) else error
+            await _brokers(host, port, settings)
+        except FAULTS as error:
+            reason, _ = _meaning(_cause(error), connection)
+            remedy = f"That is the address {server} has for it: check its advertised.listeners."
+            return SourceError(f"broker {host}:{port}", reason, remedy)
     return None
+
+
+async def _brokers(host: str, port: int, settings: dict[str, Any]) -> Sequence[Address]:
+    """Connect, log in and ask where the brokers are, as the client does when it starts."""
+    made = await create_conn(host, port, client_id="pollers", request_timeout_ms=int(PATIENCE * 1_000), **settings)
+    try:
+        answer = await made.send(MetadataRequest([]))
+    finally:
+        await made.close()
+    return [(broker[1], broker[2]) for broker in answer.brokers]
+
+
+def _fault(host: str, port: int, error: Exception, connection: KafkaConnection) -> SourceError:
+    cause = _cause(error)
+    return SourceError(f"{host}:{port}", *_meaning(cause, connection), missing=_ours(cause))
+
+
+def _cause(error: Exception) -> Exception:
+    """A connection that the server closed has its reason behind it."""
+    return error.__cause__ if isinstance(error.__cause__, OSError | EOFError) else error
 
 
 def _ours(error: Exception) -> bool:
     """Whether the configuration is to blame, so that nothing changes by itself."""
-    return not isinstance(error, TimeoutError | gaierror | ConnectionError | AuthenticationFailedError) and (
-        not isinstance(error, IncompleteReadError) or _alerted(error)
-    )
+    if isinstance(error, IncompleteReadError):
+        return _alerted(error)
+    return isinstance(error, OURS) and not isinstance(error, ssl.SSLEOFError)
 
 
 def _meaning(error: Exception, connection: KafkaConnection) -> tuple[str, str]:

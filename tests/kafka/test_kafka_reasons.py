@@ -12,7 +12,7 @@ import pytest
 
 from pollers.errors import SourceError
 from pollers.kafka.connection import KafkaConnection, Sasl, Tls
-from pollers.kafka.reasons import obstacle, unreachable
+from pollers.kafka.reasons import obstacle
 
 Answer: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -65,7 +65,8 @@ async def server(answer: Answer) -> AsyncIterator[str]:
 
 async def told(answer: Answer, sasl: Sasl | None = None, tls: Tls | None = None) -> SourceError:
     async with server(answer) as address:
-        error = await unreachable(KafkaConnection((address,), sasl, tls))
+        error = await obstacle(KafkaConnection((address,), sasl, tls))
+    assert error is not None
     assert error.resource == address
     return error
 
@@ -96,27 +97,43 @@ async def test_a_token_that_cannot_be_made_is_the_reason() -> None:
 
 async def test_of_several_servers_the_one_counts_whose_reason_is_ours_to_mend() -> None:
     async with server(hang_up) as hung, server(alert) as alerted:
-        error = await unreachable(KafkaConnection(("127.0.0.1:1", hung, alerted)))
+        error = await obstacle(KafkaConnection(("127.0.0.1:1", hung, alerted)))
+    assert error is not None
     assert error.resource == alerted
 
 
-async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Which versions there are, and a cluster of no brokers."""
-    for body in (struct.pack(">hihhh", 0, 1, 3, 0, 0), struct.pack(">ii", 0, 0)):
-        (size,) = struct.unpack(">i", await reader.readexactly(4))
-        request = await reader.readexactly(size)
-        writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
-    await reader.read()
-    writer.close()
+def welcome(*brokers: int) -> Answer:
+    """Which versions there are, and a cluster of brokers at these ports."""
+    metadata = struct.pack(">i", len(brokers))
+    for number, port in enumerate(brokers):
+        metadata += struct.pack(">ih9si", number, 9, b"127.0.0.1", port)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for body in (struct.pack(">hihhh", 0, 1, 3, 0, 0), metadata + struct.pack(">i", 0)):
+            (size,) = struct.unpack(">i", await reader.readexactly(4))
+            request = await reader.readexactly(size)
+            writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
+        await reader.read()
+        writer.close()
+
+    return answer
 
 
-async def test_where_a_server_lets_us_in_there_is_no_obstacle_any_more() -> None:
-    async with server(hang_up) as hung, server(welcome) as open_again:
-        connection = KafkaConnection((hung, open_again))
-        assert await obstacle(connection) is None
-        assert "answers now" in str(await unreachable(connection))
+async def test_where_one_server_lets_us_in_and_its_brokers_do_too_nothing_is_in_the_way() -> None:
+    async with server(hang_up) as hung, server(welcome()) as broker:
+        port = int(broker.rpartition(":")[2])
+        async with server(welcome(port)) as bootstrap:
+            assert await obstacle(KafkaConnection((hung, bootstrap))) is None
+
+
+async def test_a_broker_that_is_not_where_the_cluster_has_it_is_said() -> None:
+    async with server(welcome(1)) as bootstrap:
+        error = await obstacle(KafkaConnection((bootstrap,)))
+    assert error is not None
+    assert error.resource == "broker 127.0.0.1:1"
+    assert f"That is the address {bootstrap} has for it: check its advertised.listeners." in str(error)
 
 
 async def test_a_port_where_nothing_listens_and_a_host_that_is_none_are_told_apart() -> None:
-    assert "cannot be reached" in str(await unreachable(KafkaConnection(("127.0.0.1:1",))))
-    assert "no such host" in str(await unreachable(KafkaConnection(("no.such.host.invalid:9092",))))
+    assert "cannot be reached" in str(await obstacle(KafkaConnection(("127.0.0.1:1",))))
+    assert "no such host" in str(await obstacle(KafkaConnection(("no.such.host.invalid:9092",))))

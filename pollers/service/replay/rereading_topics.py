@@ -6,12 +6,12 @@ import asyncio
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from pollers.errors import SourceError
 from pollers.flow.records import Partition, Raw
 from pollers.kafka.connection import KafkaConnection, client_settings
-from pollers.kafka.reasons import unreachable
+from pollers.kafka.reasons import obstacle
 from pollers.service.replay.rereading import Gone
 
 __all__ = ["records_between"]
@@ -33,10 +33,9 @@ async def records_between(connection: KafkaConnection, partition: Partition, fir
         async with asyncio.timeout(PATIENCE):
             await consumer.start()
             return await _read(consumer, TopicPartition(topic, int(number)), first, last)
-    except KafkaConnectionError as error:
-        raise await unreachable(connection) from error
     except KafkaError as error:
-        raise SourceError(partition, f"{type(error).__name__}: {error}", "Try again.") from error
+        other = SourceError(partition, f"{type(error).__name__}: {error}", "Try again.")
+        raise await obstacle(connection) or other from error
     except TimeoutError as error:
         raise SourceError(partition, f"it was not read within {PATIENCE:g} s", "Try again.") from error
     finally:

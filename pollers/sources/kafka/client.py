@@ -33,7 +33,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from pollers.errors import LostGrant, SourceError
 from pollers.kafka.connection import client_settings
-from pollers.kafka.reasons import unreachable
+from pollers.kafka.reasons import obstacle
 from pollers.sources.kafka import batches
 from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 
@@ -82,12 +82,9 @@ class KafkaConsumer:
         try:
             await self._consumer.start()
             known = await self._consumer.topics()
-        except KafkaConnectionError as error:
-            await self.close()
-            raise await unreachable(terms.connection) from error
         except KafkaError as error:
             await self.close()
-            raise unusable(error, terms) from error
+            raise await obstacle(terms.connection) or unusable(error, terms) from error
         if terms.topic not in known:
             await self.close()
             raise no_topic(terms.topic)

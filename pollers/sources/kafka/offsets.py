@@ -11,6 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from pollers.errors import SourceError
 from pollers.kafka.connection import client_settings
+from pollers.kafka.reasons import obstacle
 from pollers.sources.kafka.client import no_topic, unusable
 from pollers.sources.kafka.port import Committed, ConsumerTerms
 
@@ -42,7 +43,7 @@ class GroupOffsets:
             self._consumer.assign(self._all)
         except KafkaError as error:
             await self._consumer.stop()
-            raise unusable(error, terms) from error
+            raise await obstacle(terms.connection) or unusable(error, terms) from error
         except BaseException:
             await self._consumer.stop()
             raise
