@@ -28,8 +28,14 @@ __all__ = ["obstacle"]
 
 Address: TypeAlias = tuple[str, int]
 
-FAULTS: Final = (OSError, KafkaError, TimeoutError)
-OURS: Final = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError, ssl.SSLError)
+FAULTS: Final = (OSError, KafkaError, TimeoutError, ValueError)  # a ValueError: SCRAM with an impostor
+OURS: Final = (
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    IllegalSaslStateError,
+    ssl.SSLError,
+    ValueError,
+)
 PATIENCE: Final = 5.0  # seconds for one server
 ALERT: Final = 0x1503  # how a TLS alert begins: the client takes it for the length of an answer
 
@@ -107,6 +113,9 @@ def _meaning(error: Exception, connection: KafkaConnection) -> tuple[str, str]:
             return f"there is no such host ({error.strerror})", "Check the address."
         case TimeoutError():
             return f"it does not answer within {PATIENCE:g} s", "Check the address, and what lies between."
+        case ValueError():
+            remedy = "It may not be the cluster that it says it is: check the address, and let TLS tell who it is."
+            return "it does not know our password, though it takes our proof of it", remedy
         case _:
             return f"it cannot be reached ({getattr(error, 'strerror', error)})", "Check the address and the port."
 

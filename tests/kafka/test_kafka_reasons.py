@@ -45,6 +45,21 @@ async def log_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
+async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """SCRAM with a nonce that does not continue the client's."""
+    proof = b"r=somebody,s=AAAA,i=4096"
+    for body in (
+        struct.pack(">hihhhhhh", 0, 2, 17, 0, 1, 36, 0, 0),
+        struct.pack(">hih13s", 0, 1, 13, b"SCRAM-SHA-256"),
+        struct.pack(">hhi", 0, -1, len(proof)) + proof,
+    ):
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        request = await reader.readexactly(size)
+        writer.write(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
+    await reader.read()
+    writer.close()
+
+
 @asynccontextmanager
 async def server(answer: Answer) -> AsyncIterator[str]:
     """One at a free port, whose connections have ended when it has."""
@@ -93,6 +108,13 @@ async def test_a_token_that_cannot_be_made_is_the_reason() -> None:
     error = await told(log_in, Sasl("OAUTHBEARER", token=token))
     assert "no token to log in with (the vault is closed)" in str(error)
     assert not error.missing
+
+
+async def test_a_cluster_that_does_not_know_our_password_either_is_no_cluster_of_ours() -> None:
+    error = await told(pretend, Sasl("SCRAM-SHA-256", "orders", "secret"))
+    assert "it does not know our password" in str(error)
+    assert "secret" not in str(error)
+    assert error.missing
 
 
 async def test_of_several_servers_the_one_counts_whose_reason_is_ours_to_mend() -> None:

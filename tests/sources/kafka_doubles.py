@@ -11,7 +11,7 @@ from typing import Any
 
 from pollers.config.library import EventSourceMapping
 from pollers.errors import LostGrant, SourceError
-from pollers.kafka.connection import KafkaConnection
+from pollers.kafka.connection import KafkaConnection, Sasl
 from pollers.sources.kafka.port import Brought, Committed, ConsumerTerms, Fetched, Listener, OutOfRange, Unreadable
 from pollers.sources.kafka.source import KafkaSource
 from pollers.testing.functions import ScriptedFunction
@@ -52,6 +52,7 @@ class Cluster:
         self.down: SourceError | None = None  # what every question is answered with
         self.refused: list[Exception] = []  # what the next commits are answered with
         self.faults: dict[int, list[SourceError]] = defaultdict(list)  # what the next fetches of a partition bring
+        self.password = "first"
         self.news = asyncio.Event()
 
     def put(self, *values: str, partition: int = 0, key: str | None = None) -> None:
@@ -72,9 +73,11 @@ class Cluster:
         log.records = [one for one in log.records if one.offset >= oldest]
 
     def source(self, **options: Any) -> KafkaSource:
-        return KafkaSource(
-            "topic", KafkaConnection(("here:9092",)), clock=clock(), consumer=self._consumer, group="group", **options
-        )
+        return KafkaSource("topic", self._connection, clock=clock(), consumer=self._consumer, group="group", **options)
+
+    async def _connection(self) -> KafkaConnection:
+        """As read from its secret at that moment."""
+        return KafkaConnection(("here:9092",), Sasl("PLAIN", "orders", self.password))
 
     def mapping(self, function: ScriptedFunction, *, batch_size: int = 10, **options: Any) -> EventSourceMapping:
         mapped = {

@@ -402,9 +402,11 @@ async def test_what_only_somebody_can_mend_is_tried_once_a_minute() -> None:
         cluster.down = SourceError("topic orders", "the user may not read it", "Grant it.", missing=True)
         await asyncio.sleep(200)
         assert [crash.retry_in for crash in notes.of(PollerCrashed)] == [60.0] * 4
-        cluster.down = None
+        cluster.down, cluster.password = None, "second"
         await asyncio.sleep(60)
     assert seen(function) == ["a"]
+    passwords = [one.terms.connection.sasl.password for one in cluster.consumers if one.terms.connection.sasl]
+    assert passwords == ["first"] * 4 + ["second"], "a secret is read whenever a client is made"
 
 
 @virtual_time

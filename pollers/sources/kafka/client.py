@@ -82,7 +82,7 @@ class KafkaConsumer:
         try:
             await self._consumer.start()
             known = await self._consumer.topics()
-        except KafkaError as error:
+        except (KafkaError, ValueError) as error:  # a ValueError: SCRAM with somebody who does not know the password
             await self.close()
             raise await obstacle(terms.connection) or unusable(error, terms) from error
         if terms.topic not in known:
@@ -296,7 +296,7 @@ def _by_number(offsets: Mapping[TopicPartition, int]) -> dict[int, int]:
     return {one.partition: offset for one, offset in offsets.items()}
 
 
-def unusable(error: KafkaError, terms: ConsumerTerms) -> SourceError:
+def unusable(error: Exception, terms: ConsumerTerms) -> SourceError:
     """What went wrong, where, and what to do about it."""
     servers = ", ".join(terms.connection.servers)
     match error:

@@ -64,7 +64,7 @@ class _Held:
 class KafkaSource:
     """Records of one topic, partition by partition.
 
-    - `connection`: the cluster; a callable is asked when the source is opened, so that secrets are read then.
+    - `connection`: the cluster; a callable is asked whenever a client is made, as secrets may change.
     - `group`: the consumer group; by default the mapping's identity. Its committed offsets win over everything.
     - `starting_position`: where a group begins that has committed nothing: "TRIM_HORIZON" (the oldest record), "LATEST"
       (what comes from now on), or a moment.
@@ -143,21 +143,19 @@ class KafkaSource:
 
     async def open(self) -> None:
         """See that the cluster can be reached and has the topic. Raises `SourceError`."""
-        if not isinstance(self._connection, KafkaConnection):
-            self._connection = await self._connection()
-        self._shape = self.shape = KafkaShape(self._topic, self._connection.servers, self._msk)
+        connection = await self._connect()
+        self._shape = self.shape = KafkaShape(self._topic, connection.servers, self._msk)
         if not self._msk:
-            self.arn = f"kafka://{','.join(self._connection.servers)}/{self._topic}"
-        await self._connect()
+            self.arn = f"kafka://{','.join(connection.servers)}/{self._topic}"
 
-    async def _connect(self) -> Consumer:
-        assert isinstance(self._connection, KafkaConnection), "open comes first"
+    async def _connect(self) -> KafkaConnection:
         assert self._group is not None, "fit comes first"
-        terms = ConsumerTerms(self._connection, self._topic, self._group, self._instance, self._rebalance)
-        self._consumer = self._make(terms)
-        self._fresh = True
-        await self._consumer.start()
-        return self._consumer
+        connection = self._connection if isinstance(self._connection, KafkaConnection) else await self._connection()
+        terms = ConsumerTerms(connection, self._topic, self._group, self._instance, self._rebalance)
+        consumer = self._make(terms)
+        await consumer.start()
+        self._consumer, self._fresh = consumer, True
+        return connection
 
     def stop(self) -> None:
         """Partitions come to those that are members: `close` ends that, once everything is released."""
