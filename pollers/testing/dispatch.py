@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from pollers.clock import request_ids
+from pollers.testing.frames import event_frame, exception_frame
 from pollers.testing.http import Connection, Refusal, Request
-from pollers.testing.service import Answer, Dropped, Fault, Service, Waiting
+from pollers.testing.service import EVENTS, Answer, Dropped, Events, Fault, Service, Waiting
 
 __all__ = ["Front"]
 
@@ -83,6 +84,9 @@ class Front:
         else:
             if isinstance(result, Waiting):
                 self._await(connection, service, result)
+            elif isinstance(events := result.pop(EVENTS, None), Events):
+                connection.begin(200, self._headers("application/vnd.amazon.eventstream"))
+                _Streamed(connection, service, events).begin(result)
             else:
                 self._answer(connection, service, result)
 
@@ -104,16 +108,19 @@ class Front:
         return service, action
 
     def _answer(self, connection: Connection, service: Service | None, result: Answer | Fault) -> None:
-        headers = f"x-amzn-RequestId: {self._ids()}\r\nContent-Type: {service.content_type if service else _JSON}\r\n"
+        headers = self._headers(service.content_type if service else _JSON)
         if not isinstance(result, Fault):
-            connection.answer(200, headers.encode(), _encode(result))
+            connection.answer(200, headers, _encode(result))
             return
         if service is not None and service.query_compatible:
-            headers += f"x-amzn-query-error: {result.code};{'Sender' if result.sender else 'Receiver'}\r\n"
+            headers += f"x-amzn-query-error: {result.code};{'Sender' if result.sender else 'Receiver'}\r\n".encode()
         body = {"__type": f"{result.namespace}#{result.kind}"}
         if result.message:
             body["message"] = result.message
-        connection.answer(result.status, headers.encode(), _encode(body))
+        connection.answer(result.status, headers, _encode(body))
+
+    def _headers(self, content_type: str) -> bytes:
+        return f"x-amzn-RequestId: {self._ids()}\r\nContent-Type: {content_type}\r\n".encode()
 
     def _rearming(self, loop: asyncio.AbstractEventLoop, service: Service) -> Callable[[], None]:
         """What keeps the service's timer at its `wake_at`."""
@@ -135,6 +142,53 @@ class Front:
             service.tick()  # ends with `changed`, so with `rearm`
 
         return rearm
+
+
+class _Streamed:
+    """An answer in events, on its way to a client: no event is taken that the client does not read."""
+
+    def __init__(self, connection: Connection, service: Service, events: Events) -> None:
+        self._connection = connection
+        self._service = service
+        self._events = events
+        self._due = False  # a flush is coming: what happens in one turn of the loop goes out together
+        self._over = False
+
+    def begin(self, answer: Answer) -> None:
+        """Say what the call is answered with at once; the events follow."""
+        self._connection.on_lost = self._lost
+        self._connection.on_drained = self._events.ready = self._soon
+        self._connection.send(event_frame("initial-response", self._service.content_type, _encode(answer)))
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = False
+        connection, events = self._connection, self._events
+        if self._over:
+            return
+        try:
+            while not connection.clogged and (event := events.take()) is not None:
+                connection.send(event_frame(events.kind, self._service.content_type, _encode(event)))
+        except Fault as fault:
+            body = _encode({"message": fault.message})
+            connection.send(exception_frame(fault.kind, self._service.content_type, body))
+        except Dropped:
+            self._over = True
+            connection.drop()
+        if events.over and not self._over:
+            self._over = True
+            connection.end()
+        self._service.changed()
+
+    def _lost(self) -> None:
+        self._over = True
+        self._events.cancel()
+        self._service.changed()
 
 
 def _members(body: bytes) -> dict[str, Any]:

@@ -38,10 +38,14 @@ class Refusal:
 
 
 class Connection(asyncio.Protocol):
-    """Parses requests and hands them, one at a time, to `handle`, which calls `answer` or `drop`, at once or later."""
+    """Parses requests and hands them, one at a time, to `handle`, which calls `answer` or `drop`, at once or later.
+
+    Instead of `answer` it may `begin`, `send` and `end` one in pieces.
+    """
 
     def __init__(self, handle: Callable[[Request | Refusal, Connection], None], connections: set[Connection]) -> None:
         self.on_lost: Callable[[], None] | None = None  # set by the handler while it owes an answer
+        self.on_drained: Callable[[], None] | None = None  # set while an answer is sent piece by piece
         self._handle = handle
         self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
@@ -92,6 +96,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._clogged = False
+        if self.on_drained is not None:
+            self.on_drained()
         self._pump()
 
     # httptools calls these
@@ -133,23 +139,47 @@ class Connection(asyncio.Protocol):
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """Send the answer that is owed. `headers`: whole lines, besides the length."""
-        self.on_lost = None
+        if not self._transport.is_closing():
+            head = self._head_of(status, f"Content-Length: {len(body)}")
+            self._transport.write(b"".join((head, headers, b"\r\n", body)))  # in one write: two would wait for an ack
+        self._answered()
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """Begin an answer of unknown length: any number of `send`, while the client is not `clogged`, then `end`."""
+        self._transport.write(b"".join((self._head_of(status, "Transfer-Encoding: chunked"), headers, b"\r\n")))
+
+    def send(self, piece: bytes) -> None:
+        """The next piece of the answer, which is not empty."""
+        self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def end(self) -> None:
+        """That was all of the answer."""
+        self._transport.write(b"0\r\n\r\n")
+        self._answered()
+
+    @property
+    def clogged(self) -> bool:
+        """The client does not read what it is sent; `on_drained` is called once it does."""
+        return self._clogged
+
+    def drop(self) -> None:
+        """End the connection, without an answer or in the middle of one."""
+        self.on_lost = self.on_drained = None
+        self._transport.abort()
+
+    def _head_of(self, status: int, length: str) -> bytes:
+        close = "" if self._keep_alive else "Connection: close\r\n"
+        return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{length}\r\n{close}".encode()
+
+    def _answered(self) -> None:
+        self.on_lost = self.on_drained = None
         self._busy = False
         if self._transport.is_closing():
             return
-        head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nContent-Length: {len(body)}\r\n".encode()
-        if not self._keep_alive:
-            head += b"Connection: close\r\n"
-        self._transport.write(b"".join((head, headers, b"\r\n", body)))  # in one write: two would wait for an ack
         if not self._keep_alive:
             self._transport.close()
         elif not self._pumping:
             asyncio.get_running_loop().call_soon(self._pump)
-
-    def drop(self) -> None:
-        """End the connection without an answer."""
-        self.on_lost = None
-        self._transport.abort()
 
     def _pump(self) -> None:
         """Hand over what waits, while no answer is owed."""
@@ -173,7 +203,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _lose(self) -> None:
-        lost, self.on_lost = self.on_lost, None
+        lost, self.on_lost, self.on_drained = self.on_lost, None, None
         if lost is not None:
             lost()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Answer", "Dropped", "Fault", "Service", "Waiting"]
+__all__ = ["EVENTS", "Answer", "Dropped", "Events", "Fault", "Service", "Waiting"]
 
 Answer: TypeAlias = dict[str, Any]  # the members of the response, as they are encoded in JSON
+
+EVENTS = "EventStream"  # the member of an answer that holds its `Events`, where it has some
 
 
 class Fault(Exception):
@@ -66,6 +69,28 @@ class Waiting:
         if not self.closed:
             self.closed = True
             self._leave(self)
+
+
+class Events(ABC):
+    """What a call is answered with bit by bit, for as long as it lasts: members of events, one dict for each."""
+
+    kind: str  # of its events: "SubscribeToShardEvent"
+
+    def __init__(self) -> None:
+        self.over = False  # nothing more comes
+        self.ready: Callable[[], None] = _nobody  # called when `take` may have something; the front sets it
+
+    @abstractmethod
+    def take(self) -> Answer | None:
+        """The next event; None: nothing now, or nothing more. Raises Fault or Dropped, after which it is over."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """The caller is gone. May be called twice."""
+
+
+def _nobody() -> None:
+    """Who listens to `Events.ready` before a front does."""
 
 
 class Service(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class EmbeddedStream:
         """Write a record under a partition key; returns its shard's id and its sequence number."""
         raw = data.encode() if isinstance(data, str) else data
         return self._aws.run(lambda: self._stream.put(key, raw))
+
+    def put_aggregated(self, data: Sequence[str | bytes], key: str = "key") -> tuple[str, str]:
+        """Write one record that holds these, as the Kinesis Producer Library does; returns its shard and number."""
+        from pollers.testing.kinesis.aggregates import aggregate
+
+        raw = aggregate((key, one.encode() if isinstance(one, str) else one) for one in data)
+        return self.put(raw, key)
+
+    def consumer(self, name: str) -> str:
+        """Register a consumer with throughput of its own; returns its ARN, which `KinesisSource` reads by."""
+        request = {"StreamARN": self.arn, "ConsumerName": name}
+        answer = self._aws.run(lambda: self._aws.kinesis.call("RegisterStreamConsumer", request))
+        return str(answer["Consumer"]["ConsumerARN"])
 
     def open_shards(self) -> list[str]:
         """Their ids, by hash range."""

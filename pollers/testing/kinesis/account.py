@@ -8,6 +8,7 @@ from typing import Any
 from pollers.testing.kinesis.errors import fault, invalid, missing_stream
 from pollers.testing.kinesis.limits import KinesisLimits
 from pollers.testing.kinesis.stream import Stream
+from pollers.testing.kinesis.subscriptions import Subscriptions
 from pollers.testing.trouble import Trouble
 
 __all__ = ["Account", "number", "text"]
@@ -23,6 +24,7 @@ class Account:
         self.now = clock
         self.streams: dict[str, Stream] = {}
         self.trouble = Trouble("com.amazonaws.kinesis.v20131202")
+        self.subscriptions = Subscriptions(limits, clock, self.trouble)
 
     def arn(self, name: str) -> str:
         return f"arn:aws:kinesis:{self.region}:{self.account}:stream/{name}"

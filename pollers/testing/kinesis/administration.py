@@ -1,4 +1,4 @@
-"""Streams made, described, resharded and deleted; consumers and tags."""
+"""Streams made, described, resharded and deleted; their tags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pollers.testing.kinesis.account import Account, number, text
-from pollers.testing.kinesis.errors import fault, invalid
+from pollers.testing.kinesis.errors import fault, invalid, missing_stream
 from pollers.testing.kinesis.shard import Shard
 from pollers.testing.kinesis.stream import Stream
 from pollers.testing.kinesis.tokens import Token
@@ -17,17 +17,13 @@ __all__ = [
     "create_stream",
     "decrease_retention",
     "delete_stream",
-    "deregister_consumer",
-    "describe_consumer",
     "describe_stream",
     "describe_summary",
     "increase_retention",
-    "list_consumers",
     "list_shards",
     "list_streams",
     "list_tags",
     "merge_shards",
-    "register_consumer",
     "remove_tags",
     "split_shard",
     "update_shard_count",
@@ -44,13 +40,21 @@ def create_stream(account: Account, request: Mapping[str, Any], now: float) -> A
         raise fault("ResourceInUseException", message)
     mode = request.get("StreamModeDetails", {}).get("StreamMode", "PROVISIONED")
     count = number(request, "ShardCount", ON_DEMAND if mode == "ON_DEMAND" else None, 1, 10_000)
-    account.streams[name] = Stream(name, account.arn(name), count, account.limits, account.now, mode=mode)
-    account.streams[name].tags.update(request.get("Tags", {}))
+    stream = Stream(name, account.arn(name), count, account.limits, account.now, mode=mode)
+    stream.moved = account.subscriptions.moved
+    stream.tags.update(request.get("Tags", {}))
+    account.streams[name] = stream
     return {}
 
 
 def delete_stream(account: Account, request: Mapping[str, Any], now: float) -> Answer:
-    del account.streams[account.of(request).name]
+    stream = account.of(request)
+    if stream.consumers and not request.get("EnforceConsumerDeletion"):
+        message = f"Stream {stream.name} under account {stream.account} has consumers: deregister them first."
+        raise fault("ResourceInUseException", message)
+    del account.streams[stream.name]
+    for consumer in stream.consumers.values():
+        account.subscriptions.leave(consumer["ConsumerARN"], missing_stream(stream.name, account.account))
     return {}
 
 
@@ -199,7 +203,7 @@ def _active(stream: Stream) -> Stream:
     return stream
 
 
-# Retention, consumers, tags
+# Retention, tags
 
 
 def increase_retention(account: Account, request: Mapping[str, Any], now: float) -> Answer:
@@ -217,49 +221,6 @@ def _retain(stream: Stream, hours: int, *, longer: bool) -> Answer:
         raise invalid(f"Requested retention period ({hours} hours) must not be {word} than the current one.")
     stream.retention = seconds
     return {}
-
-
-def register_consumer(account: Account, request: Mapping[str, Any], now: float) -> Answer:
-    stream, name = account.of(request), text(request, "ConsumerName")
-    if name in stream.consumers:
-        message = f"Consumer {name} under stream {stream.name} under account {stream.account} already exists."
-        raise fault("ResourceInUseException", message)
-    consumer = {
-        "ConsumerName": name,
-        "ConsumerARN": f"{stream.arn}/consumer/{name}:{int(now)}",
-        "ConsumerStatus": "ACTIVE",
-        "ConsumerCreationTimestamp": float(int(now)),
-    }
-    stream.consumers[name] = consumer
-    return {"Consumer": consumer}
-
-
-def _consumer(account: Account, request: Mapping[str, Any]) -> tuple[Stream, dict[str, Any]]:
-    arn = request.get("ConsumerARN")
-    if isinstance(arn, str):
-        stream = account.named(arn.split("/")[1])
-        name = arn.split("/")[-1].partition(":")[0]
-    else:
-        stream, name = account.of(request), text(request, "ConsumerName")
-    if name not in stream.consumers:
-        message = f"Consumer {name} under stream {stream.name} under account {stream.account} not found."
-        raise fault("ResourceNotFoundException", message)
-    return stream, stream.consumers[name]
-
-
-def describe_consumer(account: Account, request: Mapping[str, Any], now: float) -> Answer:
-    stream, consumer = _consumer(account, request)
-    return {"ConsumerDescription": {**consumer, "StreamARN": stream.arn}}
-
-
-def deregister_consumer(account: Account, request: Mapping[str, Any], now: float) -> Answer:
-    stream, consumer = _consumer(account, request)
-    del stream.consumers[consumer["ConsumerName"]]
-    return {}
-
-
-def list_consumers(account: Account, request: Mapping[str, Any], now: float) -> Answer:
-    return {"Consumers": list(account.of(request).consumers.values())}
 
 
 def add_tags_to_stream(account: Account, request: Mapping[str, Any], now: float) -> Answer:

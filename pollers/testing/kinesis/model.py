@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from pollers.testing.kinesis import administration, reading, writing
+from pollers.testing.kinesis import administration, consumers, reading, writing
 from pollers.testing.kinesis.account import Account
 from pollers.testing.kinesis.errors import fault
 from pollers.testing.kinesis.limits import KinesisLimits
@@ -24,23 +24,24 @@ _ACTIONS: Mapping[str, _Action] = {
     "CreateStream": administration.create_stream,
     "DecreaseStreamRetentionPeriod": administration.decrease_retention,
     "DeleteStream": administration.delete_stream,
-    "DeregisterStreamConsumer": administration.deregister_consumer,
+    "DeregisterStreamConsumer": consumers.deregister_consumer,
     "DescribeStream": administration.describe_stream,
-    "DescribeStreamConsumer": administration.describe_consumer,
+    "DescribeStreamConsumer": consumers.describe_consumer,
     "DescribeStreamSummary": administration.describe_summary,
     "GetRecords": reading.get_records,
     "GetShardIterator": reading.get_shard_iterator,
     "IncreaseStreamRetentionPeriod": administration.increase_retention,
     "ListShards": administration.list_shards,
-    "ListStreamConsumers": administration.list_consumers,
+    "ListStreamConsumers": consumers.list_consumers,
     "ListStreams": administration.list_streams,
     "ListTagsForStream": administration.list_tags,
     "MergeShards": administration.merge_shards,
     "PutRecord": writing.put_record,
     "PutRecords": writing.put_records,
-    "RegisterStreamConsumer": administration.register_consumer,
+    "RegisterStreamConsumer": consumers.register_consumer,
     "RemoveTagsFromStream": administration.remove_tags,
     "SplitShard": administration.split_shard,
+    "SubscribeToShard": consumers.subscribe_to_shard,
     "UpdateShardCount": administration.update_shard_count,
 }
 _NOT_MODELED = frozenset(
@@ -50,7 +51,6 @@ _NOT_MODELED = frozenset(
         "EnableEnhancedMonitoring",
         "StartStreamEncryption",
         "StopStreamEncryption",
-        "SubscribeToShard",
         "UpdateStreamMode",
     }
 )
@@ -59,8 +59,9 @@ _NOT_MODELED = frozenset(
 class KinesisModel:
     """Kinesis of one account in one region.
 
-    `clock` gives wall time in seconds; the model never sleeps, and time acts when a call comes. `trouble` and
-    `journal` know a call's resource as "stream", calls of one shard as "stream/shardId-000000000000".
+    `clock` gives wall time in seconds; the model never sleeps, and time acts when a call comes, or a `tick`. `trouble`
+    and `journal` know a call's resource as "stream", calls of one shard as "stream/shardId-000000000000". Trouble with
+    the events of a subscription is that of "SubscribeToShardEvent".
     """
 
     target = "Kinesis_20131202"
@@ -105,14 +106,18 @@ class KinesisModel:
         return self._account.named(name)
 
     def wake_at(self) -> float | None:
-        """Never: no call waits."""
-        return None
+        """When a subscription ends, or wants an event."""
+        return self._account.subscriptions.wake_at()
 
     def tick(self) -> None:
-        """Time needs no help here."""
+        """Let subscriptions see the time."""
+        self._account.subscriptions.tick()
+        self.changed()
 
     def _resource(self, request: Mapping[str, Any]) -> str:
         named = request.get("StreamName") or request.get("StreamARN") or ""
+        if isinstance(consumer := request.get("ConsumerARN"), str):
+            named = consumer.partition("/consumer/")[0]
         shard = request.get("ShardId")
         if isinstance(request.get("ShardIterator"), str):
             try:

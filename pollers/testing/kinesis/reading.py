@@ -12,25 +12,24 @@ from pollers.testing.kinesis.stream import Stream
 from pollers.testing.kinesis.tokens import Iterator
 from pollers.testing.service import Answer
 
-__all__ = ["get_records", "get_shard_iterator"]
+__all__ = ["begin", "get_records", "get_shard_iterator"]
 
 
 def get_shard_iterator(account: Account, request: Mapping[str, Any], now: float) -> Answer:
     stream = account.of(request)
     shard = stream.shard(text(request, "ShardId"))
-    after = _after(stream, shard, request, now)
+    kind, number = text(request, "ShardIteratorType"), request.get("StartingSequenceNumber")
+    after = begin(stream, shard, kind, number, request.get("Timestamp"), now)
     return {"ShardIterator": Iterator(stream.name, shard.id, str(after), now).wire()}
 
 
-def _after(stream: Stream, shard: Shard, request: Mapping[str, Any], now: float) -> int:
-    """The sequence number behind which the iterator begins."""
-    kind = text(request, "ShardIteratorType")
+def begin(stream: Stream, shard: Shard, kind: str, number: object, moment: object, now: float) -> int:
+    """The sequence number behind which reading begins that is asked for in this way."""
     if kind == "TRIM_HORIZON":
         return 0
     if kind == "LATEST":
         return shard.newest()
     if kind == "AT_TIMESTAMP":
-        moment = request.get("Timestamp")
         if not isinstance(moment, int | float):
             raise invalid("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP.")
         if moment > now:
@@ -40,12 +39,11 @@ def _after(stream: Stream, shard: Shard, request: Mapping[str, Any], now: float)
         return shard.before_moment(moment)
     if kind not in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
         raise invalid(f"Invalid ShardIteratorType: {kind}")
-    written = request.get("StartingSequenceNumber")
-    if not isinstance(written, str) or not written.isdigit():
-        raise invalid(f"StartingSequenceNumber {written} is not a valid sequence number.")
-    sequence = int(written)
+    if not isinstance(number, str) or not number.isdigit():
+        raise invalid(f"StartingSequenceNumber {number} is not a valid sequence number.")
+    sequence = int(number)
     if sequence and (sequence < shard.start or (shard.end is not None and sequence > shard.end)):
-        message = f"StartingSequenceNumber {written} used in GetShardIterator on shard {shard.id}"
+        message = f"StartingSequenceNumber {number} used in GetShardIterator on shard {shard.id}"
         raise invalid(f"{message} in stream {stream.name} under account {stream.account} is invalid.")
     return sequence - 1 if kind == "AT_SEQUENCE_NUMBER" else sequence
 

@@ -87,14 +87,27 @@ class Shard:
 
     def after(self, number: int, limit: int, limits: KinesisLimits, now: float) -> tuple[list[dict[str, Any]], int]:
         """Up to `limit` records behind a sequence number, and the number of the last of them."""
+        start, stop = self._range(number, limit, limits.page_bytes)
+        if limits.read_bytes_per_second is not None and stop > start:
+            before = self._ends[start - 1] if start else 0
+            self._resting = now + (self._ends[stop - 1] - before) / limits.read_bytes_per_second - 1.0
+        return self._records[start:stop], self.numbers[stop - 1] if stop > start else number
+
+    def pushed(self, number: int, limits: KinesisLimits) -> tuple[list[dict[str, Any]], int]:
+        """What an event of a subscription brings, and the number of its last record; no read of others is the slower.
+
+        AWS: each consumer has a throughput of its own.
+        """
+        start, stop = self._range(number, len(self._records), limits.event_bytes)
+        return self._records[start:stop], self.numbers[stop - 1] if stop > start else number
+
+    def _range(self, number: int, limit: int, nbytes: int) -> tuple[int, int]:
+        """Indexes of the records behind a sequence number, as many as go into one answer."""
         start = max(self._first, bisect_right(self.numbers, number))
         stop = min(start + limit, len(self._records))
         before = self._ends[start - 1] if start else 0
-        most = bisect_right(self._ends, before + limits.page_bytes, start, stop)
-        stop = max(most, min(start + 1, stop))  # a single record is never too large to be read
-        if limits.read_bytes_per_second is not None and stop > start:
-            self._resting = now + (self._ends[stop - 1] - before) / limits.read_bytes_per_second - 1.0
-        return self._records[start:stop], self.numbers[stop - 1] if stop > start else number
+        most = bisect_right(self._ends, before + nbytes, start, stop)
+        return start, max(most, min(start + 1, stop))  # a single record is never too large to be read
 
     def behind(self, number: int, now: float) -> float:
         """Seconds since the next record behind a sequence number arrived; 0 where there is none."""

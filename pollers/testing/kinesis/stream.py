@@ -32,6 +32,7 @@ class Stream:
         self.retention = DAY  # seconds
         self.tags: dict[str, str] = {}
         self.consumers: dict[str, dict[str, Any]] = {}  # by name
+        self.moved: Callable[[Shard], None] = _nobody  # called when a shard was written to, or closed
         self.updating_until = 0.0
         self._limits = limits
         self._clock = clock
@@ -92,6 +93,7 @@ class Stream:
             "PartitionKey": partition_key,
         }
         shard.append(number, record, nbytes, round(now, 3))
+        self.moved(shard)
         return str(number)
 
     def shard_for(self, partition_key: str, explicit_hash_key: int | None = None) -> Shard:
@@ -123,6 +125,7 @@ class Stream:
         self._close(parent)
         left = self._add((parent.id,), parent.first_hash, middle - 1)
         right = self._add((parent.id,), middle, parent.last_hash)
+        self.moved(parent)
         return left.id, right.id
 
     def merge(self, shard_id: str, adjacent_shard_id: str) -> str:
@@ -133,7 +136,10 @@ class Stream:
             raise invalid(f"{message} are not an adjacent pair of shards eligible for merging")
         for parent in (left, right):
             self._close(parent)
-        return self._add((shard_id, adjacent_shard_id), left.first_hash, right.last_hash).id
+        merged = self._add((shard_id, adjacent_shard_id), left.first_hash, right.last_hash)
+        for parent in (left, right):
+            self.moved(parent)
+        return merged.id
 
     def update_shard_count(self, count: int) -> None:
         """Split and merge until there are `count` shards of equal ranges. AWS: UNIFORM_SCALING."""
@@ -175,6 +181,10 @@ class Stream:
     def _next(self) -> int:
         self._sequence += STEP
         return self._sequence
+
+
+def _nobody(shard: Shard) -> None:
+    """Who listens to `Stream.moved` before subscriptions do."""
 
 
 def _first_hash(shard: Shard) -> int:

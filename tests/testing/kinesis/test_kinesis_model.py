@@ -163,7 +163,8 @@ def test_scaling_is_at_most_double_and_at_least_half() -> None:
         ("PutRecord", {"StreamName": "s", "Data": "AA=="}, "ValidationException"),
         ("PutRecord", {"StreamName": "s", "Data": "?", "PartitionKey": "k"}, "SerializationException"),
         ("SplitShard", {"StreamName": "s", "ShardToSplit": "shardId-000000000000"}, "ValidationException"),
-        ("SubscribeToShard", {}, "InvalidArgumentException"),
+        ("UpdateStreamMode", {}, "InvalidArgumentException"),
+        ("SubscribeToShard", {}, "ValidationException"),
         ("NoSuchAction", {}, "UnknownOperationException"),
     ],
 )
