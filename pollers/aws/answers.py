@@ -12,8 +12,11 @@ from typing import Any, Final
 import msgspec
 from aiobotocore.parsers import AioJSONParser, AioResponseParserFactory
 
-__all__ = ["WireAnswers"]
+__all__ = ["EVENTS", "WireAnswers"]
 
+EVENTS: Final = "EventStream"  # the member of an answer that comes in events: here the response itself, not read yet
+
+_IN_EVENTS: Final = frozenset({"SubscribeToShardOutput"})
 _AS_ON_THE_WIRE: Final = frozenset({"GetRecordsOutput"})  # shapes of Kinesis and of DynamoDB Streams
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -32,11 +35,17 @@ class _Parser(AioJSONParser):  # type: ignore[misc]
                 answer = _decode(response["body"])
             except msgspec.DecodeError:
                 return await super().parse(response, shape)  # which knows what to say of it
-            headers = response["headers"]
-            answer["ResponseMetadata"] = {
-                "RequestId": headers.get("x-amzn-requestid", ""),
-                "HTTPStatusCode": response["status_code"],
-                "HTTPHeaders": {name.lower(): value for name, value in headers.items()},
-            }
+            answer["ResponseMetadata"] = _metadata(response)
             return answer
+        if response["status_code"] < 300 and shape is not None and shape.name in _IN_EVENTS:
+            return {EVENTS: response["body"], "ResponseMetadata": _metadata(response)}
         return await super().parse(response, shape)
+
+
+def _metadata(response: dict[str, Any]) -> dict[str, Any]:
+    headers = response["headers"]
+    return {
+        "RequestId": headers.get("x-amzn-requestid", ""),
+        "HTTPStatusCode": response["status_code"],
+        "HTTPHeaders": {name.lower(): value for name, value in headers.items()},
+    }

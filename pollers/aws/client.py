@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from platform import python_version
 from types import TracebackType
@@ -22,13 +22,15 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, InvalidEndpointConfigurationError
 
-from pollers.aws.answers import WireAnswers
+from pollers.aws.answers import EVENTS, WireAnswers
 from pollers.aws.errors import FAILURES, CallFailed, Kind, check_answer, diagnose
+from pollers.aws.events import Events, WireEvents
 
 __all__ = ["Client", "Clients", "Purpose"]
 
-# Long polls; reads of shards; what else is answered at once; what runs as long as a function does.
-Purpose: TypeAlias = Literal["poll", "read", "call", "invoke"]
+# Long polls; reads of shards; what else is answered at once; what is answered in events; what runs as long as a
+# function does.
+Purpose: TypeAlias = Literal["poll", "read", "call", "events", "invoke"]
 _Key: TypeAlias = tuple[str, str | None, Purpose]
 
 REFUSALS: Final = 3  # calls in a row whose credentials were refused, before the session is built anew
@@ -50,6 +52,11 @@ _CONFIGS: Final[dict[Purpose, dict[str, Any]]] = {
         "max_pool_connections": 200,
         "read_timeout": 15,
         "retries": {"mode": "standard", "total_max_attempts": 3},
+    },
+    "events": {
+        "max_pool_connections": 10_000,  # as many are opened as shards are subscribed to
+        "read_timeout": 30,  # seconds without an event. AWS: a quiet shard's subscription brings one every few seconds
+        "retries": {"mode": "standard", "total_max_attempts": 1},
     },
     "invoke": {
         "max_pool_connections": 10_000,
@@ -156,6 +163,14 @@ class Client:
             return answer
         finally:
             await self._clients.leave(session)
+
+    async def events(self, operation: str, /, **parameters: Any) -> Events:
+        """Call an operation that is answered in events ("SubscribeToShard"), and close them. Raises `CallFailed`.
+
+        They end early where the credentials of other calls are refused and the session is built anew.
+        """
+        answer = await self.call(operation, **parameters)
+        return WireEvents(answer[EVENTS], f"{operation}Event", self.endpoint, partial(self._failed, operation))
 
     async def _connect(self, session: _Session) -> Any:
         client = await session.client(self._key)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from pollers.aws.client import Client, Clients, Purpose
 from pollers.aws.errors import CallFailed, diagnose
-from pollers.testing.service import Answer, Dropped, Fault, Service, Waiting
+from pollers.aws.events import Events
+from pollers.testing.service import EVENTS, Answer, Dropped, Fault, Service, Waiting
+from pollers.testing.service import Events as ModelEvents
 
 __all__ = ["Made", "Wireless"]
 
@@ -60,12 +63,19 @@ class _WirelessClient(Client):
         await asyncio.sleep(wireless.latency / 2)
         try:
             answer = await self._answer(operation, parameters)
-        except Fault as fault:
-            raise self._failure(operation, _client_error(operation, fault)) from fault
-        except Dropped as dropped:
-            raise self._failure(operation, ConnectionClosedError(endpoint_url=self.endpoint)) from dropped
+        except (Fault, Dropped) as trouble:
+            raise self._failed_as(operation, trouble) from trouble
         await asyncio.sleep(wireless.latency / 2)
         return {**answer, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {}}}
+
+    async def events(self, operation: str, /, **parameters: Any) -> Events:
+        answer = await self.call(operation, **parameters)
+        return _WirelessEvents(self._wireless, self._model, answer[EVENTS], partial(self._failed_as, operation))
+
+    def _failed_as(self, operation: str, trouble: Fault | Dropped) -> CallFailed:
+        if isinstance(trouble, Fault):
+            return self._failure(operation, _client_error(operation, trouble))
+        return self._failure(operation, ConnectionClosedError(endpoint_url=self.endpoint))
 
     async def _answer(self, operation: str, parameters: dict[str, Any]) -> Answer:
         answer = self._model.call(operation, parameters)
@@ -82,6 +92,43 @@ class _WirelessClient(Client):
         code = str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
         why = diagnose(error, service=self.service, operation=operation, endpoint=self.endpoint)
         return CallFailed(operation, why, code)
+
+
+class _WirelessEvents:
+    """Events of a model, which is told the time while somebody waits for one."""
+
+    def __init__(
+        self, wireless: Wireless, model: Service, events: ModelEvents, failed: Callable[[Fault | Dropped], CallFailed]
+    ) -> None:
+        self._wireless = wireless
+        self._model = model
+        self._events = events
+        self._failed = failed
+        self._ready = asyncio.Event()
+        events.ready = self._ready.set
+
+    async def receive(self) -> dict[str, Any] | None:
+        await asyncio.sleep(self._wireless.latency)
+        while True:
+            self._ready.clear()
+            try:
+                event = self._events.take()
+            except (Fault, Dropped) as trouble:
+                raise self._failed(trouble) from trouble
+            if event is not None or self._events.over:
+                return event
+            await self._wait()
+
+    async def _wait(self) -> None:
+        at = self._model.wake_at()
+        try:
+            async with asyncio.timeout(None if at is None else max(0.0, at - self._model.now())):
+                await self._ready.wait()
+        except TimeoutError:
+            self._model.tick()
+
+    def close(self) -> None:
+        self._events.cancel()
 
 
 def _client_error(operation: str, fault: Fault) -> ClientError:
