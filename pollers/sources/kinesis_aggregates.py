@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import md5
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["MAGIC", "Inner", "inner_records"]
+from pollers.flow.records import Raw
+
+__all__ = ["MAGIC", "Inner", "inner_records", "one_by_one"]
 
 MAGIC: Final = b"\xf3\x89\x9a\xc2"
 _MAGIC_TEXT: Final = "84maw"  # how its base64 begins: thirty bits of it
@@ -50,6 +52,18 @@ def inner_records(data: str) -> Sequence[Inner]:
         return _aggregate(message)
     except ValueError:  # ours, and those of base64 and UTF-8
         return ()
+
+
+def one_by_one(records: Sequence[Raw]) -> Sequence[Raw]:
+    """The records, aggregated ones taken apart. AWS: those share sequence number and arrival (2.2-1)."""
+    taken: list[Raw] = []
+    for raw in records:
+        inner = inner_records(raw["Data"])
+        if not inner:
+            taken.append(raw)
+        for number, (key, data) in enumerate(inner):
+            taken.append({**raw, "PartitionKey": key, "Data": data, "SubSequenceNumber": number})
+    return taken
 
 
 def _aggregate(message: bytes) -> list[Inner]:

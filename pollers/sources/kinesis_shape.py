@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pollers.flow.records import DataRule, Partition, Parts, Position, Raw
 
-__all__ = ["KinesisShape"]
+__all__ = ["KinesisShape", "PushedShape"]
 
 # An encoded record without its strings: names, punctuation, both timestamps' digits, and a shard id of 64 bytes.
 _FRAME: Final = 480
@@ -125,6 +125,14 @@ class KinesisShape:
             info["batchSize"] = len(records)
         info["streamArn"] = self._arn
         return {"KinesisBatchInfo": info}
+
+
+class PushedShape(KinesisShape):
+    """Records that were aggregated have one sequence number, and a place within the aggregate."""
+
+    def position(self, raw: Raw) -> Position:
+        """The sequence number, and the place within the aggregate, from 0."""
+        return int(raw["SequenceNumber"]), raw.get("SubSequenceNumber", 0)
 
 
 def _timestamp(seconds: float) -> str:

@@ -17,6 +17,7 @@ from pollers.telemetry import Event
 from pollers.testing.dynamodb import DynamoDbModel
 from pollers.testing.functions import ScriptedFunction
 from pollers.testing.kinesis import KinesisLimits, KinesisModel, Stream
+from pollers.testing.kinesis.aggregates import aggregate
 from pollers.testing.loop import VirtualLoop, clock
 from pollers.testing.wireless import Wireless
 
@@ -37,11 +38,11 @@ class Notes:
 class Stage:
     """A stream and a table, a store that outlives mappings, and what was noticed."""
 
-    def __init__(self, shards: int = 1) -> None:
+    def __init__(self, shards: int = 1, **limits: Any) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.loop = loop
-        self.kinesis = KinesisModel(loop.wall, limits=KinesisLimits(writes_per_second=None))
+        self.kinesis = KinesisModel(loop.wall, limits=KinesisLimits(writes_per_second=None, **limits))
         self.dynamodb = DynamoDbModel(loop.wall)
         self.wireless = Wireless({"kinesis": self.kinesis, "dynamodbstreams": self.dynamodb.streams})
         self.store: Store = MemoryStore(loop.wall)
@@ -59,6 +60,18 @@ class Stage:
         for text in texts:
             self.stream.put(key, text.encode())
 
+    def aggregated(self, *texts: str, key: str = "key") -> str:
+        """One record that holds these; returns its sequence number."""
+        return self.stream.put(key, aggregate((key, text.encode()) for text in texts))[1]
+
+    def consumer(self, name: str = "mine") -> str:
+        """The ARN of a consumer of the stream, registered where it was not."""
+        request = {"StreamARN": self.stream.arn, "ConsumerName": name}
+        if name not in self.stream.consumers:
+            self.kinesis.call("RegisterStreamConsumer", request)
+        answer = self.kinesis.call("DescribeStreamConsumer", request)
+        return str(answer["ConsumerDescription"]["ConsumerARN"])
+
     def change(self, item: str, *values: str) -> None:
         for value in values:
             self.table.put({"id": {"S": item}, "value": {"S": value}})
@@ -66,6 +79,9 @@ class Stage:
     def kinesis_source(self, stream: str = "", **options: Any) -> KinesisSource:
         options = {"store": self.store, "clients": self.wireless, "clock": clock(), **options}
         return KinesisSource(stream or self.stream.arn, **options)
+
+    def pushed_source(self, consumer: str = "", **options: Any) -> KinesisSource:
+        return self.kinesis_source(consumer or self.consumer(), **options)
 
     def dynamodb_source(self, **options: Any) -> DynamoDbSource:
         options = {"store": self.store, "clients": self.wireless, "clock": clock(), **options}

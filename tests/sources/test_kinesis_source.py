@@ -243,7 +243,7 @@ async def test_a_record_too_large_for_any_event_spends_the_retries_and_lets_the_
     ("stream", "message"),
     [
         ("arn:aws:sqs:us-east-1:123456789012:orders", "is not the ARN of a Kinesis stream"),
-        ("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/consumer/mine:1", "is not the ARN of a Kinesis stream"),
+        ("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/mine", "is not the ARN of a Kinesis stream"),
         ("arn:kinesis", "is no ARN"),
     ],
 )

@@ -17,7 +17,7 @@ from pollers.flow.records import Page, Partition, Raw
 from pollers.sources.shards.pace import Pace
 from pollers.sources.shards.stream import Answer, Habits, Stream, Where
 
-__all__ = ["Reader", "ShardGone", "Terms"]
+__all__ = ["THROTTLED", "Reader", "ShardGone", "Terms", "gap_after"]
 
 EXPIRED: Final = "ExpiredIteratorException"
 TRIMMED: Final = "TrimmedDataAccessException"
@@ -144,8 +144,7 @@ class Reader:
         return self._trimmed() if position is not None and position[0] > self._last else ""
 
     def _trimmed(self) -> str:
-        where = "its beginning" if self._last is None else f"sequence number {self._last}"
-        return f"what followed {where} may have left the stream before it was read; reading goes on at the oldest left"
+        return gap_after(self._last)
 
     # What came
 
@@ -223,3 +222,9 @@ class Reader:
         """Ours (13-10): as AWS while there is traffic, then ever less often."""
         poll = self._terms.stream.habits.poll
         return min(self._terms.idle_poll, poll * 2.0 ** min(max(0, self.quiet - CALM), 10))
+
+
+def gap_after(last: int | None) -> str:
+    """What to say where the stream no longer holds what followed a record, or a shard's beginning."""
+    where = "its beginning" if last is None else f"sequence number {last}"
+    return f"what followed {where} may have left the stream before it was read; reading goes on at the oldest left"

@@ -28,7 +28,7 @@ from pollers.sources.shards.reader import Reader, ShardGone, Terms
 from pollers.sources.shards.stream import Stream
 from pollers.spi import Change, Granted, Lost, Row, Store, Troubled
 
-__all__ = ["Lanes", "OpenReader", "ShardReader", "ShardSource"]
+__all__ = ["Lanes", "OpenReader", "ShardReader", "ShardSource", "shared_reader"]
 
 Lanes = Literal["shard", "key", "none"]
 
@@ -81,7 +81,7 @@ class OpenReader(Protocol):
     ) -> ShardReader: ...
 
 
-def _shared(
+def shared_reader(
     terms: Terms, partition: Partition, *, safe: Position | None, start: float | None, fresh: bool, saved: float
 ) -> ShardReader:
     """A reader by GetRecords."""
@@ -105,7 +105,7 @@ class ShardSource:
         owns_clients: bool,
         paces: Paces,
         clock: Clock,
-        reader: OpenReader = _shared,
+        reader: OpenReader = shared_reader,
         waits: bool = False,
     ) -> None:
         """`start`: a moment to begin at, LATEST, or None for the oldest record. `waits`: a read waits for records."""

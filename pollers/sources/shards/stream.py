@@ -22,8 +22,8 @@ class StreamShape(Shape, Protocol):
 class Where:
     """From where an iterator reads."""
 
-    kind: Literal["TRIM_HORIZON", "LATEST", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"]
-    sequence: int = 0  # the record after which reading begins
+    kind: Literal["TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"]
+    sequence: int = 0  # the record with which, or after which, reading begins
     moment: float = 0.0  # seconds since the epoch
 
 
