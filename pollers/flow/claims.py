@@ -96,7 +96,8 @@ class Claims:
         window = hold.window
         if window is None or hold.revoked or not window.pending or hold.claims or hold.ledger.held:
             return
-        idle = window.late(now.wall) and (window.caught_up or not self.delivery.paced)
+        # Where reads wait for records none comes empty, and of old ones any moment is long past their window's end.
+        idle = window.late(now.wall) and (window.caught_up or not (self.delivery.paced or window.backlog))
         if idle or window.ended or window.oversize:
             self.place(self._final(hold.lane(None, ordered=True), now), now)
 

@@ -91,6 +91,7 @@ class Flow:
         if hold.window is not None:
             hold.window.ended = hold.window.ended or page.end
             hold.window.caught_up = not page.records and page.behind == 0
+            hold.window.backlog = bool(page.behind)
             self._claims.close_window(hold, now)
 
     def _skip_finished(

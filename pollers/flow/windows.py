@@ -41,7 +41,7 @@ class WindowCall:
 class Window:
     """The window of one partition: none is open before its first record."""
 
-    __slots__ = ("_invoked", "_start", "_state", "_width", "caught_up", "due", "ended", "hold", "last")
+    __slots__ = ("_invoked", "_start", "_state", "_width", "backlog", "caught_up", "due", "ended", "hold", "last")
 
     hold: Hold  # its partition
 
@@ -49,6 +49,7 @@ class Window:
         """`saved`: what `saved()` gave to the partition's earlier owner; what cannot be understood is as if absent."""
         self.due: float | None = None  # monotonic: the timer that closes it
         self.caught_up = False  # the last read found nothing more
+        self.backlog = False  # the last read said that more is there
         self.ended = False  # nothing more comes: the shard was read to its end
         self.last = 0.0  # arrival of its latest record
         self._width = width

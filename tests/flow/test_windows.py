@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -35,6 +35,7 @@ from pollers.flow.windows import LATE, STATE_LIMIT
 
 W = 60.0
 SHARD = Delivery(lane="partition", slots=1, mixed=False, spans=False, redelivers=False, paced=True, page=100)
+WAITING = replace(SHARD, paced=False)
 BASE = 6_000.0  # a multiple of the window
 
 
@@ -73,9 +74,10 @@ class Bench:
     def now(self) -> Instant:
         return Instant(self.at, self.at)
 
-    def put(self, *arrivals: float) -> list[Click]:
+    def put(self, *arrivals: float, behind: float = 1.0) -> list[Click]:
         clicks = [Click(next(self.positions), BASE + at) for at in arrivals]
-        self.flow.accept(self.grant, Page(clicks, 100 * len(clicks), (clicks[-1].position, 0), behind=1.0), self.now)
+        page = Page(clicks, 100 * len(clicks), (clicks[-1].position, 0), behind=behind)
+        self.flow.accept(self.grant, page, self.now)
         return clicks
 
     def nothing_more(self, at: float) -> None:
@@ -201,12 +203,24 @@ def test_a_read_that_was_turned_away_closes_no_window() -> None:
 
 @pytest.mark.rule("7-4")
 def test_where_reads_wait_for_records_a_timer_closes_the_window() -> None:
-    bench = Bench(Delivery(lane="partition", slots=1, mixed=False, spans=False, redelivers=False, page=100))
-    bench.put(1)
+    bench = Bench(WAITING)
+    bench.put(1, behind=0)
     bench.pass_on(n=1)
     assert bench.flow.wake_at(bench.now) == pytest.approx(BASE + W + LATE, abs=0.01)
     bench.at = BASE + W + LATE + 0.01
     assert told(bench.take())[2]
+
+
+@pytest.mark.rule("7-4")
+def test_where_reads_wait_for_records_no_window_closes_while_more_of_it_may_be_there() -> None:
+    bench = Bench(WAITING)
+    bench.at = BASE + 10 * W
+    bench.put(1)
+    bench.pass_on(n=1)
+    assert bench.none()
+    bench.put(2, behind=0)
+    assert told(bench.pass_on(n=2)) == (0.0, {"n": 1}, False, False)
+    assert told(bench.take()) == (0.0, {"n": 2}, True, False)
 
 
 @pytest.mark.rule("7-5", "12-15")

@@ -299,6 +299,28 @@ async def test_two_consumers_see_every_record_and_a_mapping_on_shared_throughput
     assert all(texts(function) == list(map(str, range(300))) for function in functions)
 
 
+@pytest.mark.rule("7-4")
+@virtual_time
+async def test_windows_of_a_backlog_are_closed_once_each_with_everything_in_them() -> None:
+    stage = Stage(event_bytes=100)
+    for window in range(5):
+        for number in range(60):
+            stage.clicks(f"{window}-{number}")
+            await asyncio.sleep(1)
+    stage.wireless.latency = 0.5  # slower than the function: between two events nothing is held
+
+    async def fold(call: Invoked) -> Outcome:
+        state = call.event["state"]
+        return Returned({"state": {"n": state.get("n", 0) + len(call.event["Records"])}})
+
+    function = ScriptedFunction(fold)
+    async with stage.run(stage.pushed_source(), function, batch_size=7, tumbling_window_in_seconds=60):
+        await asyncio.sleep(300)
+    finals = [call.event for call in function.calls if call.event["isFinalInvokeForWindow"]]
+    assert len({event["window"]["start"] for event in finals}) == len(finals)
+    assert sum(event["state"]["n"] for event in finals) == 300
+
+
 # Aggregates
 
 
