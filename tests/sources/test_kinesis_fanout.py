@@ -368,6 +368,25 @@ async def test_a_mapping_that_stops_within_an_aggregate_goes_on_there() -> None:
 
 
 @virtual_time
+async def test_a_mapping_that_goes_back_to_shared_throughput_within_an_aggregate_reads_it_again_whole() -> None:
+    stage = Stage()
+    stage.aggregated(*"abcde")
+
+    async def answer(call: Invoked) -> Outcome:
+        await asyncio.sleep(2)
+        return Returned()
+
+    async with stage.run(stage.pushed_source(), ScriptedFunction(answer), batch_size=2):
+        await asyncio.sleep(1)
+    stage.clicks("after")
+    function = await stage.read_for(10, stage.kinesis_source())
+    assert len(records(function)) == 2
+    assert len(records(await stage.read_for(10, stage.kinesis_source()))) == 0
+    stage.clicks("later")
+    assert texts(await stage.read_for(10, stage.pushed_source())) == ["later"]
+
+
+@virtual_time
 async def test_records_of_an_aggregate_that_finish_out_of_order_are_not_seen_again_after_a_restart() -> None:
     stage = Stage()
     keys = [f"key-{number}" for number in range(40)]

@@ -46,6 +46,7 @@ class Reader:
     """One shard of one mapping while it is being read."""
 
     __slots__ = (
+        "_begun",
         "_behind",
         "_fresh",
         "_iterator",
@@ -61,10 +62,19 @@ class Reader:
     )
 
     def __init__(
-        self, terms: Terms, partition: Partition, *, last: int | None, start: float | None, fresh: bool, saved: float
+        self,
+        terms: Terms,
+        partition: Partition,
+        *,
+        last: int | None,
+        begun: bool = False,
+        start: float | None,
+        fresh: bool,
+        saved: float,
     ) -> None:
         """`last`: the record after which to begin; without it from the moment `start`, or from the beginning.
 
+        `begun`: with that very record, as not all of it is finished.
         `fresh`: the mapping starts for the first time, at this moment. `saved`: when `last` was written (wall).
         """
         self._terms = terms
@@ -73,6 +83,7 @@ class Reader:
         self.quiet = 0  # reads in a row of a caught-up shard that brought nothing
         self._iterator: str | None = None
         self._last = last
+        self._begun = begun
         self._start = start
         self._fresh = fresh
         self._resumed = saved if last is not None else None
@@ -122,7 +133,7 @@ class Reader:
 
     def _where(self, habits: Habits) -> Where:
         if self._last is not None:
-            return Where("AFTER_SEQUENCE_NUMBER", sequence=self._last)
+            return Where("AT_SEQUENCE_NUMBER" if self._begun else "AFTER_SEQUENCE_NUMBER", sequence=self._last)
         if self._start is None:
             return Where("TRIM_HORIZON")
         if habits.by_time:
@@ -175,7 +186,7 @@ class Reader:
         if records:
             position = stream.shape.position(records[-1])
             assert position is not None
-            self._last = position[0]
+            self._last, self._begun = position[0], False
             if self._skip is not None:
                 records = self._younger(stream, records)
         self._iterator = answer.following

@@ -84,8 +84,9 @@ class OpenReader(Protocol):
 def shared_reader(
     terms: Terms, partition: Partition, *, safe: Position | None, start: float | None, fresh: bool, saved: float
 ) -> ShardReader:
-    """A reader by GetRecords."""
-    return Reader(terms, partition, last=None if safe is None else safe[0], start=start, fresh=fresh, saved=saved)
+    """A reader by GetRecords. Aggregates stay whole for it: one that is finished in part is read again."""
+    last, begun = (None, False) if safe is None else (safe[0], safe[1] > 0)
+    return Reader(terms, partition, last=last, begun=begun, start=start, fresh=fresh, saved=saved)
 
 
 class ShardSource:
