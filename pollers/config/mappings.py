@@ -18,6 +18,7 @@ from pollers.config.streams import read_stream
 from pollers.config.tables import Field, Given
 from pollers.sources.dynamodb_shape import DynamoDbShape
 from pollers.sources.kafka.shape import KafkaShape
+from pollers.sources.kinesis_fanout import is_consumer
 from pollers.sources.kinesis_shape import KinesisShape
 from pollers.sources.sqs_shape import SqsShape
 
@@ -45,6 +46,7 @@ class Mappings:
         self._functions = functions
         self._places: dict[str, str] = {}  # of an identity
         self._identities: dict[tuple[str, str], str] = {}  # of (source, function as it was referred to)
+        self._consumers: dict[str, str] = {}  # places of those that read as a stream's consumer, by its ARN
 
     def add(self, given: Given) -> None:
         """Read one mapping and keep it, or report its faults."""
@@ -110,7 +112,18 @@ class Mappings:
             return True
         self._identities[pair] = identity
         self._places[identity] = place.path
+        self._check_consumer(given, mapping)
         return False
+
+    def _check_consumer(self, given: Given, mapping: MappingConfig) -> None:
+        """A consumer has one subscription of each shard: two mappings would take it from each other for ever."""
+        if mapping.kind != KINESIS or not is_consumer(mapping.event_source_arn):
+            return
+        other = self._consumers.setdefault(mapping.event_source_arn, given.place.path)
+        if other != given.place.path:
+            given.at("event_source_arn").fault(
+                f"{other} reads as this consumer, too.", "Register a consumer of the stream for each mapping."
+            )
 
 
 def _read(given: Given, kind: str, reference: str, function: str) -> MappingConfig | None:

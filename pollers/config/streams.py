@@ -14,24 +14,32 @@ __all__ = ["read_stream"]
 
 _ACCOUNT = r"[a-z0-9-]+:\d{12}"
 _ARNS: Final = {
-    KINESIS: re.compile(rf"arn:[a-z-]+:kinesis:{_ACCOUNT}:stream/[a-zA-Z0-9_.-]{{1,128}}", re.ASCII),
+    KINESIS: re.compile(
+        rf"arn:[a-z-]+:kinesis:{_ACCOUNT}:stream/[a-zA-Z0-9_.-]{{1,128}}(?P<consumer>/consumer/[a-zA-Z0-9_.-]{{1,128}}:\d+)?",
+        re.ASCII,
+    ),
     DYNAMODB: re.compile(rf"arn:[a-z-]+:dynamodb:{_ACCOUNT}:table/[a-zA-Z0-9_.-]{{1,255}}/stream/[^/]+", re.ASCII),
 }
 _FORMS: Final = {
-    KINESIS: "Write it as arn:aws:kinesis:region:account:stream/name.",
+    KINESIS: "Write it as arn:aws:kinesis:region:account:stream/name, with /consumer/name:timestamp behind it for "
+    "enhanced fan-out; DescribeStreamConsumer shows it as ConsumerARN.",
     DYNAMODB: "Write it as arn:aws:dynamodb:region:account:table/name/stream/label; DescribeTable shows it as "
     "LatestStreamArn.",
 }
-_CONSUMER: Final = re.compile(r".*:stream/[^/]+/consumer/.+")
 
 
 def read_stream(given: Given, kind: str) -> StreamTerms | None:
     """What only streams have, its faults reported; None where the source is not a stream's ARN."""
-    if not _is_stream(given, kind):
+    arn: str = given.get("event_source_arn")
+    named = _ARNS[kind].fullmatch(arn)
+    if named is None:
+        given.at("event_source_arn").fault(f"'{arn}' is not the ARN of a {kind.split()[0]} stream.", _FORMS[kind])
         return None
+    options = given.inner("pollers")
+    if kind == KINESIS and named["consumer"] and options.has("idle_poll"):
+        options.at("idle_poll").fault("records are pushed to a consumer, which polls for none.", "Leave it out.")
     _check_windows(given)
     _check_lanes(given)
-    options = given.inner("pollers")
     return StreamTerms(
         starting_position=starting_position(given, kind),
         parallelization_factor=given.get("parallelization_factor"),
@@ -45,20 +53,6 @@ def read_stream(given: Given, kind: str) -> StreamTerms | None:
         backoff=options.get("backoff"),
         idle_poll=options.get("idle_poll"),
     )
-
-
-def _is_stream(given: Given, kind: str) -> bool:
-    arn: str = given.get("event_source_arn")
-    if _ARNS[kind].fullmatch(arn):
-        return True
-    if kind == KINESIS and _CONSUMER.fullmatch(arn):
-        given.at("event_source_arn").fault(
-            "enhanced fan-out cannot be read by this version of pollers yet.",
-            f"Name the stream itself: {arn.partition('/consumer/')[0]}.",
-        )
-    else:
-        given.at("event_source_arn").fault(f"'{arn}' is not the ARN of a {kind.split()[0]} stream.", _FORMS[kind])
-    return False
 
 
 # Lanes

@@ -22,6 +22,7 @@ from pollers.sources.kinesis import KinesisSource
 from pollers.stores.memory import MemoryStore
 
 CLICKS = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
+CONSUMER = f"{CLICKS}/consumer/mine:1700000000"
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/t/stream/2026-01-31T00:00:00.000"
 AT = "event_source_mappings[0]"
 URL = "http://127.0.0.1:8080/count"
@@ -140,10 +141,15 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
         "scaling_config",
         "Unsupported ScalingConfig parameter for given event source mapping type.",
     ),
-    "a consumer": (
-        document(f"{CLICKS}/consumer/mine:1700000000"),
+    "half of a consumer": (
+        document(f"{CLICKS}/consumer/mine"),
         "event_source_arn",
-        "enhanced fan-out cannot be read by this version of pollers yet.",
+        f"'{CLICKS}/consumer/mine' is not the ARN of a Kinesis stream.",
+    ),
+    "a consumer that is to poll": (
+        document(CONSUMER, pollers={"idle_poll": 1}),
+        "pollers.idle_poll",
+        "records are pushed to a consumer, which polls for none.",
     ),
     "no stream": (
         document("arn:aws:kinesis:eu-west-1:123456789012:clicks"),
@@ -257,6 +263,26 @@ def test_what_aws_prints_of_a_stream_is_a_valid_mapping() -> None:
     assert (mapping.identity, mapping.event_source_arn) == ("14e0db71", CLICKS)
 
 
+def test_a_consumer_is_a_source_and_its_arn_the_mappings() -> None:
+    (mapping,) = parse(document(CONSUMER)).mappings
+    (stream,) = parse(document()).mappings
+
+    assert (mapping.kind, mapping.event_source_arn) == (KINESIS, CONSUMER)
+    assert mapping.identity != stream.identity
+
+
+def test_two_mappings_that_read_as_one_consumer_are_refused() -> None:
+    raw = document(CONSUMER)
+    raw["event_source_mappings"] += document(CONSUMER, function_name="other")["event_source_mappings"]
+    raw["functions"]["other"] = {"url": URL}
+
+    with pytest.raises(ConfigurationError) as caught:
+        parse(raw)
+    (problem,) = caught.value.problems
+    assert problem.path == "event_source_mappings[1].event_source_arn"
+    assert "event_source_mappings[0] reads as this consumer, too" in problem.message
+
+
 def test_flags_name_a_stream_and_where_it_begins() -> None:
     (mapping,) = from_flags(CLICKS, "app.count", "LATEST").mappings
 
@@ -292,6 +318,13 @@ def test_a_stream_is_built_with_all_that_was_asked_for() -> None:
     assert (policy.reports, policy.destination, policy.drop_undelivered) == (True, True, True)
     assert (policy.backoff_cap, mapping.weight) == (5, 2)
     assert mapping.filters is not None
+
+
+def test_a_consumers_source_waits_for_records() -> None:
+    (mapping,) = build(parse(document(CONSUMER) | {"store": {"url": "memory:"}})).mappings
+
+    assert isinstance(mapping.source, KinesisSource)
+    assert (mapping.source.arn, mapping.source.delivery.paced) == (CONSUMER, False)
 
 
 def test_a_tables_stream_is_built_with_its_window_and_lanes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -347,6 +348,23 @@ def test_documents_of_other_sources_are_counted_and_malformed_ones_named(shop: S
     assert [line["document"].rpartition(":")[2] for line in lines(result)[:3]] == ["1", "5", "4"]
     assert lines(result)[-1]["other_sources"] == 1
     assert code(result) == 1
+
+
+def test_a_consumers_documents_bring_records_one_by_one(shop: Shop, stream: EmbeddedStream) -> None:
+    shop.configure(consumer := stream.consumer("fan"))
+    stream.put("before")
+    written = [stream.put("one"), stream.put_aggregated(["two", "three"]), stream.put("four")]
+    whole, part = document(stream, written, size=4), document(stream, written[1:2], size=1)
+    for made in (whole, part):
+        made["KinesisBatchInfo"]["streamArn"] = consumer
+    shop.write(whole, part)
+
+    result = shop.replay()
+
+    assert outcomes(result) == ["replayed", "ambiguous"]
+    (event,) = shop.events()
+    assert [base64.b64decode(one["kinesis"]["data"]) for one in event["Records"]] == [b"one", b"two", b"three", b"four"]
+    assert {one["eventSourceARN"] for one in event["Records"]} == {consumer}
 
 
 @pytest.mark.parametrize(

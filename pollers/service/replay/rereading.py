@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,8 @@ from pollers.aws.client import Client, Clients
 from pollers.aws.errors import CallFailed, Kind
 from pollers.config.kinds import DYNAMODB
 from pollers.flow.records import Partition, Raw, Shape
+from pollers.sources.kinesis_aggregates import one_by_one
+from pollers.sources.kinesis_fanout import is_consumer
 
 __all__ = ["Gone", "Rereading"]
 
@@ -37,6 +39,7 @@ class _Wire:
     stream: dict[str, str]  # names the stream where an iterator is made
     reading: dict[str, str]  # and where records are read
     sequence: str  # the member for a sequence number
+    records: Callable[[Sequence[Raw]], Sequence[Raw]] = list  # those of an answer as functions are given them
 
 
 class Rereading:
@@ -63,14 +66,14 @@ class Rereading:
             raise Gone(f"the oldest record left there has sequence number {self._sequence(found[0])}")
         return [raw for raw in found if self._sequence(raw) <= end]
 
-    async def _pages(self, shard: Partition, start: int) -> AsyncGenerator[list[Raw], None]:
+    async def _pages(self, shard: Partition, start: int) -> AsyncGenerator[Sequence[Raw], None]:
         """The shard from a sequence number on, as far as it goes now."""
         where = {"ShardId": shard, "ShardIteratorType": "AT_SEQUENCE_NUMBER", self._wire.sequence: str(start)}
         iterator = (await self._ask("GetShardIterator", **self._wire.stream, **where))["ShardIterator"]
         empty = 0  # reads in a row
         while iterator is not None and empty < _EMPTY:
             answer = await self._ask("GetRecords", ShardIterator=iterator, Limit=_LIMIT, **self._wire.reading)
-            yield answer["Records"]
+            yield self._wire.records(answer["Records"])
             behind = answer.get("MillisBehindLatest")
             if behind == 0:
                 return
@@ -102,4 +105,5 @@ class Rereading:
 def _wire(kind: str, arn: str) -> _Wire:
     if kind == DYNAMODB:
         return _Wire("dynamodbstreams", {"StreamArn": arn}, {}, "SequenceNumber")
-    return _Wire("kinesis", {"StreamARN": arn}, {"StreamARN": arn}, "StartingSequenceNumber")
+    named = {"StreamARN": arn.partition("/consumer/")[0]}
+    return _Wire("kinesis", named, named, "StartingSequenceNumber", one_by_one if is_consumer(arn) else list)
