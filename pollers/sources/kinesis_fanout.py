@@ -148,9 +148,10 @@ class PushedReader:
                 return None
             self._events = await self._stream.subscribe(self.partition, self._where)
             self._due = self._terms.time() + GUARD
-            self._told, self._refusals, self._throttles = False, 0, 0
+            self._told = False
         event = await self._events.receive()
-        self._told = self._told or event is not None
+        if event is not None:
+            self._told, self._refusals, self._throttles = True, 0, 0
         return event
 
     def _rest(self) -> float:
@@ -164,7 +165,7 @@ class PushedReader:
 
     def _failed(self, failure: CallFailed) -> Page:
         """A page without records for what passes by itself; raises for everything else."""
-        subscribed, told = self._events is not None, self._told
+        told = self._events is not None and self._told
         self._drop()
         if failure.kind is Kind.MISSING:
             raise ShardGone from failure
@@ -173,10 +174,11 @@ class PushedReader:
             self._throttles += 1
             first, most = THROTTLED
             return Page((), 0, pause=first + min(first * 2.0 ** min(self._throttles - 1, 10), most) * chance)
-        if not subscribed and failure.code.rpartition(".")[2] == IN_USE and self._refusals < REFUSALS:
-            self._refusals += 1  # a former subscription, of this process or of the worker that had the shard
+        if not told and failure.code.rpartition(".")[2] == IN_USE and self._refusals < REFUSALS:
+            # A former subscription, of this process or of the worker that had the shard. Some say so only in an event.
+            self._refusals, self._due = self._refusals + 1, 0.0
             return Page((), 0, pause=0.5 + chance)
-        if subscribed and told and failure.kind in (Kind.UNREACHABLE, Kind.OTHER):
+        if told and failure.kind in (Kind.UNREACHABLE, Kind.OTHER):
             return Page((), 0, pause=self._rest())  # a connection that was cut, after it had been of use
         raise failure
 

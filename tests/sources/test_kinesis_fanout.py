@@ -131,6 +131,15 @@ async def test_a_subscription_that_is_refused_is_tried_again(code: str, said: in
 
 
 @virtual_time
+async def test_a_service_that_refuses_in_the_first_event_is_asked_again_and_not_for_ever_without_a_word() -> None:
+    stage = Stage(subscription_guard=0.0)
+    stage.kinesis.trouble.fail("SubscribeToShardEvent", 12, code="ResourceInUseException", status=400)
+    stage.clicks("1")
+    assert texts(await stage.read_for(60, stage.pushed_source())) == ["1"]
+    assert len(stage.notes.of(SourceTroubled)) == 2
+
+
+@virtual_time
 async def test_a_consumer_that_another_program_uses_too_is_said_and_nothing_is_lost() -> None:
     stage = Stage()
     function = ScriptedFunction()
