@@ -33,12 +33,16 @@ class KinesisServer:
 
 LACKS: dict[str, dict[str, str]] = {
     "embedded": {},
-    "kinesis-local": {"throttles": "it never throttles"},
+    "kinesis-local": {
+        "throttles": "it never throttles",
+        "pushed ends": "a subscription to a closed shard does not end",
+    },
     "kinesalite": {
         "throttles": "it never throttles",
         "paging": "ListShards has no pages and no filters",
         "children": "GetRecords names no ChildShards",
         "scaling": "it has no UpdateShardCount",
+        "consumers": "it has no SubscribeToShard",
         "arns": "streams have no ARN in its requests",
     },
 }
@@ -74,6 +78,17 @@ class Bench:
         """By hash range."""
         found = [one for one in await self.shards() if "EndingSequenceNumber" not in one["SequenceNumberRange"]]
         return sorted(found, key=lambda one: int(one["HashKeyRange"]["StartingHashKey"]))
+
+    async def consumer(self) -> str:
+        """Register a consumer; its ARN, once it is ACTIVE."""
+        arn = (await self.describe())["StreamARN"]
+        made = await self.client.register_stream_consumer(StreamARN=arn, ConsumerName="mine")
+        consumer = str(made["Consumer"]["ConsumerARN"])
+        while True:
+            answer = await self.client.describe_stream_consumer(ConsumerARN=consumer)
+            if answer["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE":
+                return consumer
+            await asyncio.sleep(0.02)
 
     async def put(self, text: str, key: str = "key") -> tuple[str, str]:
         answer = await self.client.put_record(StreamName=self.name, PartitionKey=key, Data=text.encode())

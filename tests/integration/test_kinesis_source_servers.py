@@ -15,6 +15,7 @@ from pollers.engine.supervisor import Pollers
 from pollers.sources.kinesis import KinesisSource
 from pollers.stores.sqlite import SqliteStore
 from pollers.testing.audit import Call, History, Sent, check
+from pollers.testing.kinesis.aggregates import aggregate
 
 
 class Seen:
@@ -58,9 +59,9 @@ async def reshard(bench: Bench, sent: list[Sent]) -> None:
         await produce(bench, sent, 20)
 
 
-async def test_resharding_under_load_loses_and_disorders_nothing(
-    kinesis_server: KinesisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def server(kinesis_server: KinesisServer, monkeypatch: pytest.MonkeyPatch) -> KinesisServer:
+    """A server that pollers finds through the environment."""
     for name, value in {
         "AWS_ENDPOINT_URL_KINESIS": kinesis_server.url,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -68,18 +69,67 @@ async def test_resharding_under_load_loses_and_disorders_nothing(
         "AWS_SECRET_ACCESS_KEY": "test",
     }.items():
         monkeypatch.setenv(name, value)
+    return kinesis_server
+
+
+@pytest.mark.parametrize("way", ["shared", "consumer"])
+async def test_resharding_under_load_loses_and_disorders_nothing(
+    server: KinesisServer, tmp_path: Path, way: str
+) -> None:
+    if way == "consumer":
+        server.wanted("consumers")
+        server.wanted("pushed ends")
     seen, sent = Seen(), []
     store = SqliteStore(tmp_path / "state.db")
-    async with bench_on(kinesis_server.url) as bench:
+    async with bench_on(server.url) as bench:
         await bench.create()
-        source = KinesisSource(bench.name, store=store, parallelization_factor=2, idle_poll=0.2)
+        stream = bench.name if way == "shared" else await bench.consumer()
+        source = KinesisSource(stream, store=store, parallelization_factor=2, idle_poll=0.2)
         mapping = EventSourceMapping(source, seen.handle, name="stream", batch_size=10)
         async with Pollers([mapping]):
             await reshard(bench, sent)
-            async with asyncio.timeout(60):
-                while len(seen.done) < len(sent):
-                    await asyncio.sleep(0.1)
-            await asyncio.sleep(1)
+            await everything(seen, sent)
     await store.close()
     report = check(History(sent, seen.calls, logs=frozenset({"stream"})))
     assert report.sound, report
+
+
+async def everything(seen: Seen, sent: list[Sent]) -> None:
+    """Until the function has seen all of it, and what comes too often has come."""
+    async with asyncio.timeout(60):
+        while len(seen.done) < len(sent):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
+
+
+async def test_a_consumer_that_is_stopped_and_started_again_loses_and_doubles_nothing(
+    server: KinesisServer, tmp_path: Path
+) -> None:
+    server.wanted("consumers")
+    seen, sent = Seen(), []
+    store = SqliteStore(tmp_path / "state.db")
+    async with bench_on(server.url) as bench:
+        await bench.create(2)
+        consumer = await bench.consumer()
+        for _ in range(3):
+            source = KinesisSource(consumer, store=store)
+            async with Pollers([EventSourceMapping(source, seen.handle, name="stream", batch_size=4)]):
+                await produce(bench, sent, 30)
+                await pack(bench, sent, 7)
+                await asyncio.sleep(1)  # a part of them is left for the next
+        source = KinesisSource(consumer, store=store)
+        async with Pollers([EventSourceMapping(source, seen.handle, name="stream", batch_size=4)]):
+            await everything(seen, sent)
+    await store.close()
+    report = check(History(sent, seen.calls, logs=frozenset({"stream"})))
+    assert report.sound, report
+    passed = [name for call in seen.calls if call.answer == "ok" for name in call.records]
+    assert len(passed) == len(set(passed)) == len(sent)
+
+
+async def pack(bench: Bench, sent: list[Sent], count: int) -> None:
+    """Put one record that holds so many."""
+    names = [f"record-{len(sent) + number}" for number in range(count)]
+    packed = aggregate(("packed", name.encode()) for name in names)
+    await bench.client.put_record(StreamName=bench.name, PartitionKey="packed", Data=packed)
+    sent += [Sent("stream", name, "packed") for name in names]
