@@ -21,6 +21,7 @@ from pollers.testing.loop import virtual_time
 LEASE = 10.0
 TAKE_OVER = 1.5 * LEASE + 2.0
 HANDED_OVER = 2.0  # seconds until somebody else reads what was left in order
+EITHER_WAY = pytest.mark.parametrize("pushed", [False, True], ids=["shared throughput", "consumer"])
 
 
 class Line:
@@ -49,7 +50,7 @@ class Worker:
     def __init__(self, house: House, seconds: float = 0.0) -> None:
         self.line = Line(house.store, f"worker {len(house.workers)}")
         self.function = ScriptedFunction(seconds=seconds, timeout=5.0)
-        source = house.stage.kinesis_source(store=self.line)
+        source = (house.stage.pushed_source if house.pushed else house.stage.kinesis_source)(store=self.line)
         self.pollers: Pollers = house.stage.run(source, self.function, batch_size=1)
 
     def shards(self) -> Counter[str]:
@@ -62,8 +63,10 @@ class Worker:
 class House:
     """A stream, a store and those who read and write."""
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, shards: int, *, pushed: bool = False) -> None:
+        """`pushed`: they read as one consumer of the stream."""
         self.stage = Stage(shards)
+        self.pushed = pushed
         self.store = MemoryStore(self.stage.loop.wall, lease=LEASE)
         self.workers: list[Worker] = []
         self.sent = 0
@@ -113,9 +116,10 @@ def each_once_in_order(house: House, delivered: list[str]) -> None:
         assert ours == sorted(ours)
 
 
+@EITHER_WAY
 @virtual_time
-async def test_workers_that_join_are_passed_an_even_share_and_nothing_is_doubled() -> None:
-    house = House(shards=6)
+async def test_workers_that_join_are_passed_an_even_share_and_nothing_is_doubled(pushed: bool) -> None:
+    house = House(shards=6, pushed=pushed)
     await house.join()
     await house.write_for(5)
     await house.join()
@@ -125,9 +129,10 @@ async def test_workers_that_join_are_passed_an_even_share_and_nothing_is_doubled
     each_once_in_order(house, await house.end())
 
 
+@EITHER_WAY
 @virtual_time
-async def test_a_batch_under_way_ends_before_its_shard_is_passed_on() -> None:
-    house = House(shards=2)
+async def test_a_batch_under_way_ends_before_its_shard_is_passed_on(pushed: bool) -> None:
+    house = House(shards=2, pushed=pushed)
     first = await house.join(seconds=3.0)
     await house.write_for(4)
     second = await house.join(seconds=3.0)
@@ -141,9 +146,10 @@ async def test_a_batch_under_way_ends_before_its_shard_is_passed_on() -> None:
         assert begun >= ended
 
 
+@EITHER_WAY
 @virtual_time
-async def test_what_is_left_in_order_is_read_by_another_within_two_seconds() -> None:
-    house = House(shards=4)
+async def test_what_is_left_in_order_is_read_by_another_within_two_seconds(pushed: bool) -> None:
+    house = House(shards=4, pushed=pushed)
     first = await house.join()
     await house.join()
     await house.write_for(10)
@@ -158,9 +164,10 @@ async def test_what_is_left_in_order_is_read_by_another_within_two_seconds() -> 
     assert sorted(delivered, key=int) == [str(number) for number in range(house.sent)]
 
 
+@EITHER_WAY
 @virtual_time
-async def test_a_worker_that_is_cut_off_starts_nothing_once_others_may_have_its_shards() -> None:
-    house = House(shards=4)
+async def test_a_worker_that_is_cut_off_starts_nothing_once_others_may_have_its_shards(pushed: bool) -> None:
+    house = House(shards=4, pushed=pushed)
     first = await house.join()
     second = await house.join()
     await house.write_for(10)
@@ -212,10 +219,11 @@ async def test_a_lease_whose_heir_is_gone_is_read_again() -> None:
     each_once_in_order(house, await house.end())
 
 
+@EITHER_WAY
 @pytest.mark.rule("8-5")
 @virtual_time
-async def test_children_wait_for_parents_that_another_worker_reads() -> None:
-    house = House(shards=3)
+async def test_children_wait_for_parents_that_another_worker_reads(pushed: bool) -> None:
+    house = House(shards=3, pushed=pushed)
     for _ in range(3):
         await house.join(seconds=0.1)
     await house.write_for(8)
@@ -227,10 +235,11 @@ async def test_children_wait_for_parents_that_another_worker_reads() -> None:
     each_once_in_order(house, await house.end())
 
 
+@EITHER_WAY
 @virtual_time
-async def test_a_position_that_is_set_back_is_read_again_from_there() -> None:
+async def test_a_position_that_is_set_back_is_read_again_from_there(pushed: bool) -> None:
     """`pollers seek` on a mapping that runs: the owner loses the shard, and takes it again."""
-    house = House(shards=1)
+    house = House(shards=1, pushed=pushed)
     await house.join()
     await house.write_for(5)
     await asyncio.sleep(5)
