@@ -17,6 +17,7 @@ from pollers.stores.memory import MemoryStore
 from pollers.testing.audit import Call, History, Sent, check
 from pollers.testing.functions import Invoked, ScriptedFunction
 from pollers.testing.kinesis import KinesisModel, Stream
+from pollers.testing.kinesis.aggregates import aggregate
 from pollers.testing.loop import VirtualLoop, clock, run_virtual
 from pollers.testing.wireless import Wireless
 
@@ -55,10 +56,21 @@ class Storm:
     async def produce(self) -> None:
         while self.producing:
             for _ in range(20):
-                name, key = f"record-{len(self.sent)}", f"key-{self.chance.randrange(200)}"
-                self.stream.put(key, json.dumps({"id": name}).encode())
-                self.sent.append(Sent("stream", name, key))
+                self.write(f"key-{self.chance.randrange(200)}")
             await asyncio.sleep(0.5)
+
+    @property
+    def source(self) -> str:
+        """What the mapping names."""
+        return self.stream.arn
+
+    def write(self, key: str) -> None:
+        self.stream.put(key, self.record(key))
+
+    def record(self, key: str) -> bytes:
+        name = f"record-{len(self.sent)}"
+        self.sent.append(Sent("stream", name, key))
+        return json.dumps({"id": name}).encode()
 
     def open_shards(self) -> list[str]:
         return [shard.id for shard in self.stream.shards if not shard.closed]
@@ -76,10 +88,27 @@ class Storm:
                 await asyncio.sleep(self.chance.random())
 
 
-async def storm(seed: int) -> None:
-    play = Storm(seed)
+class PushedStorm(Storm):
+    """Its mapping reads as a consumer, one write in four is an aggregate, and connections are cut now and then."""
+
+    @property
+    def source(self) -> str:
+        request = {"StreamARN": self.stream.arn, "ConsumerName": "mine"}
+        return str(self.model.call("RegisterStreamConsumer", request)["Consumer"]["ConsumerARN"])
+
+    def write(self, key: str) -> None:
+        if self.chance.random() < 0.01:
+            self.model.trouble.drop("SubscribeToShardEvent", after=self.chance.random() < 0.5)
+        if self.chance.random() < 0.25:
+            self.stream.put(key, aggregate([(key, self.record(key)) for _ in range(3)]))
+        else:
+            super().write(key)
+
+
+async def storm(seed: int, kind: type[Storm]) -> None:
+    play = kind(seed)
     source = KinesisSource(
-        play.stream.arn,
+        play.source,
         store=MemoryStore(),
         parallelization_factor=2,
         clients=Wireless({"kinesis": play.model}),
@@ -110,8 +139,9 @@ def children_come_after_parents(play: Storm) -> None:
 
 @pytest.mark.rule("8-5", "8-4")
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reshard_storm_loses_and_disorders_nothing(seed: int) -> None:
-    run_virtual(storm(seed))
+@pytest.mark.parametrize("kind", [Storm, PushedStorm])
+def test_a_reshard_storm_loses_and_disorders_nothing(seed: int, kind: type[Storm]) -> None:
+    run_virtual(storm(seed, kind))
 
 
 def test_storms_see_many_shards() -> None:
