@@ -55,7 +55,7 @@ def inner_records(data: str) -> Sequence[Inner]:
 
 
 def one_by_one(records: Sequence[Raw]) -> Sequence[Raw]:
-    """The records, aggregated ones taken apart. AWS: those share sequence number and arrival (2.2-1)."""
+    """The records, aggregated ones taken apart. AWS: those share sequence number and arrival (2.2-2)."""
     taken: list[Raw] = []
     for raw in records:
         inner = inner_records(raw["Data"])

@@ -42,7 +42,7 @@ async def test_a_consumer_is_a_source(check: Check) -> None:
     await check(ConformanceStage())
 
 
-@pytest.mark.rule("2.2-1")
+@pytest.mark.rule("2.2-2", "5.9-6")
 @virtual_time
 async def test_events_carry_the_consumers_arn_and_so_do_failure_documents() -> None:
     stage = Stage()
@@ -333,7 +333,7 @@ async def test_windows_of_a_backlog_are_closed_once_each_with_everything_in_them
 # Aggregates
 
 
-@pytest.mark.rule("2.2-1")
+@pytest.mark.rule("2.2-2")
 @virtual_time
 async def test_aggregated_records_come_one_by_one_and_share_what_the_aggregate_had() -> None:
     stage = Stage()
@@ -349,7 +349,7 @@ async def test_aggregated_records_come_one_by_one_and_share_what_the_aggregate_h
     assert all(set(record["kinesis"]) == set(found[3]["kinesis"]) for record in found)
 
 
-@pytest.mark.rule("2.2-1")
+@pytest.mark.rule("2.2-2")
 @virtual_time
 async def test_on_shared_throughput_an_aggregate_stays_whole() -> None:
     stage = Stage()
