@@ -54,7 +54,7 @@ class Front:
         server, self._server = self._server, None
         server.close()
         for connection in list(self._connections):
-            connection.drop()
+            connection.cut()
         for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

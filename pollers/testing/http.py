@@ -167,6 +167,11 @@ class Connection(asyncio.Protocol):
         self.on_lost = self.on_drained = None
         self._transport.abort()
 
+    def cut(self) -> None:
+        """The server ends: whoever owes an answer is told that nobody waits for it."""
+        self._lose()
+        self.drop()
+
     def _head_of(self, status: int, length: str) -> bytes:
         close = "" if self._keep_alive else "Connection: close\r\n"
         return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{length}\r\n{close}".encode()

@@ -114,6 +114,17 @@ async def test_a_client_that_does_not_read_is_sent_no_more_than_it_can_hold() ->
     assert 0 < sent < 50
 
 
+async def test_a_stream_outlives_the_server_and_its_subscriptions() -> None:
+    async with EmbeddedAws() as aws, client_of(aws) as client:
+        aws.kinesis.call("CreateStream", {"StreamName": "s", "ShardCount": 1})
+        events = await subscribe(aws, client)
+        await aws.__aexit__(None, None, None)
+        events.close()
+    stream = aws.kinesis.stream("s")
+    await asyncio.to_thread(stream.put, "key", b"1")  # where no loop runs
+    assert len(stream.shards[0]) == 1
+
+
 def test_boto3_reads_events(monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedAws.in_thread(kinesis_limits=FREE) as aws:
         for name, value in aws.environment.items():
