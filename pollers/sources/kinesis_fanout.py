@@ -221,10 +221,12 @@ class PushedReader:
         return ()
 
     def _page(self, limit: int, gap: str) -> Page:
-        shape, start = self._stream.shape, self._next
-        self._next = min(start + limit, len(self._records))
-        records = self._records[start : self._next]
+        shape = self._stream.shape
+        records = self._records[self._next : self._next + limit]
+        self._next += len(records)
         left = self._next < len(self._records)
+        if not left:
+            self._records, self._next = (), 0
         return Page(
             records,
             nbytes=sum(map(shape.size_bound, records)),
