@@ -15,14 +15,16 @@ from typing import IO
 import pytest
 
 from pollers.service.demo.witness import Ledger
-from pollers.spi import Row
+from pollers.spi import Position, Row
 from pollers.stores.sqlite import SqliteStore
 from pollers.testing.audit import History, Report, Sent, check
 from pollers.testing.front import EmbeddedAws
 from pollers.testing.kinesis import KinesisLimits, Stream
+from pollers.testing.kinesis.aggregates import aggregate
 
 KILLS = 20
 SHARDS = 4
+LIMITS = KinesisLimits(reads_per_second=None, subscription_calls=None, subscription_guard=0.5)
 CHILD = Path(__file__).with_name("stream_kill_child.py")
 
 
@@ -36,7 +38,7 @@ class Theatre:
         self.sent: list[Sent] = []
         self.kills: list[float] = []
         self.durable: dict[tuple[str, str], float] = {}  # when the store was known to hold it as finished
-        self._places: dict[str, tuple[str, int]] = {}  # of a record: shard, sequence number
+        self._places: dict[str, tuple[str, Position]] = {}  # of a record
         self._log = log
         self._stream: Stream = aws.run(self._create)
 
@@ -44,20 +46,32 @@ class Theatre:
         self.aws.kinesis.call("CreateStream", {"StreamName": "stream", "ShardCount": SHARDS})
         return self.aws.kinesis.stream("stream")
 
+    @property
+    def source(self) -> str:
+        """What the service's mapping names."""
+        return self._stream.arn
+
     def put(self, count: int) -> None:
         def put() -> None:
             for _ in range(count):
-                name, key = f"record-{len(self.sent)}", f"key-{len(self.sent) % 23}"
-                shard, sequence = self._stream.put(key, json.dumps({"id": name}).encode())
-                self.sent.append(Sent("stream", name, key))
-                self._places[name] = (shard, int(sequence))
+                self._write(1)
 
         self.aws.run(put)
+
+    def _write(self, count: int) -> None:
+        """One record; of several it is an aggregate."""
+        names = [f"record-{len(self.sent) + number}" for number in range(count)]
+        key, texts = f"key-{len(self.sent) % 23}", [json.dumps({"id": name}).encode() for name in names]
+        data = texts[0] if count == 1 else aggregate((key, text) for text in texts)
+        shard, sequence = self._stream.put(key, data)
+        for number, name in enumerate(names):
+            self.sent.append(Sent("stream", name, key))
+            self._places[name] = (shard, (int(sequence), number))
 
     def start(self) -> subprocess.Popen[str]:
         """A service, once it runs."""
         child = subprocess.Popen(
-            [sys.executable, str(CHILD), self._stream.arn, str(self.ledger), str(self.positions)],
+            [sys.executable, str(CHILD), self.source, str(self.ledger), str(self.positions)],
             env={**os.environ, **self.aws.environment},
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -88,9 +102,9 @@ class Theatre:
         """Note which records the store holds as finished; how many there are."""
         rows = {row.partition: row for row in asyncio.run(self._rows())}
         for one in self.sent:
-            shard, sequence = self._places[one.record]
+            shard, position = self._places[one.record]
             row = rows.get(shard)  # type: ignore[call-overload]
-            if row is not None and covers(row, sequence):
+            if row is not None and covers(row, position):
                 self.durable.setdefault((one.mapping, one.record), time.monotonic() - 0.001)
         return len(self.durable)
 
@@ -119,20 +133,39 @@ class Theatre:
         return check(history)
 
 
-def covers(row: Row, sequence: int) -> bool:
+class PushedTheatre(Theatre):
+    """The service reads as a consumer, and what is written are aggregates, so that kills come in their midst."""
+
+    def _create(self) -> Stream:
+        stream = super()._create()
+        request = {"StreamARN": stream.arn, "ConsumerName": "mine"}
+        self._consumer = str(self.aws.kinesis.call("RegisterStreamConsumer", request)["Consumer"]["ConsumerARN"])
+        return stream
+
+    @property
+    def source(self) -> str:
+        return self._consumer
+
+    def put(self, count: int) -> None:
+        self.aws.run(lambda: self._write(count))
+
+
+def covers(row: Row, position: Position) -> bool:
     """Whether a row says that the record is finished."""
-    safe = row.safe is not None and sequence <= row.safe[0]
-    return safe or any(first[0] <= sequence <= last[0] for first, last in row.above)
+    safe = row.safe is not None and position <= row.safe
+    return safe or any(first <= position <= last for first, last in row.above)
 
 
-def test_a_killed_service_loses_nothing_keeps_order_and_repeats_only_what_was_in_flight(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "kills"), [(Theatre, KILLS), (PushedTheatre, KILLS // 2)])
+def test_a_killed_service_loses_nothing_keeps_order_and_repeats_only_what_was_in_flight(
+    tmp_path: Path, kind: type[Theatre], kills: int
+) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    limits = KinesisLimits(reads_per_second=None)
-    with EmbeddedAws.in_thread(kinesis_limits=limits) as aws, (tmp_path / "log").open("w") as log:
-        theatre = Theatre(aws, tmp_path, log)
-        for _ in range(KILLS):
+    with EmbeddedAws.in_thread(kinesis_limits=LIMITS) as aws, (tmp_path / "log").open("w") as log:
+        theatre = kind(aws, tmp_path, log)
+        for _ in range(kills):
             child = theatre.start()
             try:
                 for _ in range(4):
@@ -154,8 +187,7 @@ def test_a_killed_service_loses_nothing_keeps_order_and_repeats_only_what_was_in
 
 
 def test_after_orderly_stops_nothing_is_delivered_twice(tmp_path: Path) -> None:
-    limits = KinesisLimits(reads_per_second=None)
-    with EmbeddedAws.in_thread(kinesis_limits=limits) as aws, (tmp_path / "log").open("w") as log:
+    with EmbeddedAws.in_thread(kinesis_limits=LIMITS) as aws, (tmp_path / "log").open("w") as log:
         theatre = Theatre(aws, tmp_path, log)
         for _ in range(4):
             child = theatre.start()

@@ -178,7 +178,7 @@ class Theatre:
         rows = {row.partition: row for row in self.rows()}
         for name, (shard, sequence) in self.aws.run(self._stream.places).items():
             row = rows.get(shard)  # type: ignore[call-overload]
-            if row is not None and covers(row, sequence):
+            if row is not None and covers(row, (sequence, 0)):
                 self._durable.setdefault(("stream", name), time.monotonic() - 0.001)
         return len(self._durable)
 
