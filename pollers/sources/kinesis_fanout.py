@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pollers.aws.arn import Arn
 from pollers.aws.client import Client, Clients
-from pollers.aws.errors import CallFailed, Kind
+from pollers.aws.errors import CallFailed, Diagnosis, Kind
 from pollers.aws.events import Events
 from pollers.errors import SourceError
 from pollers.flow.lineage import Shard
@@ -31,6 +31,11 @@ REFUSALS: Final = 10  # in a row that are waited out, a second each, before it i
 
 _CONSUMER: Final = "/consumer/"
 _ARN: Final = re.compile(r"(?P<stream>arn:.*)/consumer/[a-zA-Z0-9_.-]{1,128}:[0-9]+")
+_SILENT: Final = Diagnosis(
+    Kind.UNREACHABLE,
+    "the subscription ended before it had brought an event",
+    "Check what stands between here and Kinesis; it is tried again, more slowly.",
+)
 _MORE: Final = 0.001  # seconds behind, at least, while records of an event are left
 
 
@@ -130,8 +135,7 @@ class PushedReader:
             except CallFailed as failure:
                 return self._failed(failure)
             if event is None:
-                self._drop()
-                return Page((), 0, pause=self._rest())
+                return self._over()
             gap = self._take(event)
         return self._page(limit, gap)
 
@@ -162,6 +166,14 @@ class PushedReader:
         events, self._events = self._events, None
         if events is not None:
             events.close()
+
+    def _over(self) -> Page:
+        """The subscription has ended, as they all do, and the next may be made soon."""
+        silent = self._events is not None and not self._told
+        self._drop()
+        if silent:  # for ever so, perhaps: it must not look like a quiet shard
+            raise CallFailed("SubscribeToShard", _SILENT)
+        return Page((), 0, pause=self._rest())
 
     def _failed(self, failure: CallFailed) -> Page:
         """A page without records for what passes by itself; raises for everything else."""

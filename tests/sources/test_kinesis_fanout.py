@@ -116,6 +116,15 @@ async def test_a_connection_that_is_cut_before_it_was_of_use_is_said() -> None:
     assert len(stage.notes.of(SourceTroubled)) == 3
 
 
+@virtual_time
+async def test_subscriptions_that_end_before_they_were_of_use_are_said() -> None:
+    stage = Stage(subscription_seconds=0.0)
+    await stage.read_for(30, stage.pushed_source())
+    troubles = stage.notes.of(SourceTroubled)
+    assert len(troubles) > 2
+    assert all("ended before it had brought an event" in trouble.reason for trouble in troubles)
+
+
 @pytest.mark.rule("5.1-5")
 @pytest.mark.parametrize(
     ("code", "said"),
