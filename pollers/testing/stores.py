@@ -57,7 +57,7 @@ async def rows_come_back_as_they_were_created(store: Store) -> None:
     made = [
         Row(Partition(""), start=1_700_000_000.25, origin="2026-11-24"),
         Row(A, safe=(FAR, 3), above=(((FAR + 2, 0), (FAR + 4, 1)),), state={"sum": [1.5, {"é": None}]}, finished=True),
-        Row(B, parents=(A, Partition("gone")), origin="2026-11-24", owner="host", tenure=4),
+        Row(B, parents=(Partition("gone"), A), origin="2026-11-24", owner="host", tenure=4),
     ]
     await store.create("mapping", list(reversed(made)))
     await store.create("another", [Row(C)])

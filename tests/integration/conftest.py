@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kafka_broker import KafkaBroker
 from kinesis_client import LACKS, KinesisServer
+from moto_process import moto_process
 
 from pollers.testing.front import EmbeddedAws
 
@@ -77,18 +78,8 @@ def dynamodb_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
         with EmbeddedAws.in_thread() as aws:
             yield aws.endpoint_url
         return
-    command = [sys.executable, str(SERVERS / "moto_server.py"), str(_free_port())]
-    with (tmp_path_factory.mktemp("moto") / "log").open("w") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "started\n"
-            yield f"http://127.0.0.1:{command[-1]}"
-        finally:
-            process.stdin.close()
-            process.wait(30)
-            process.stdout.close()
+    with moto_process(tmp_path_factory.mktemp("moto")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
