@@ -8,7 +8,7 @@ back.
 - Sources: `SqsSource`, `KinesisSource`, `DynamoDbSource`, `KafkaSource` with its `KafkaConnection`, `Sasl` and `Tls`;
   in process, for tests and small programs: `MemoryQueue`, `MemoryQueueSource`, `MemoryLog`, `MemoryLogSource`.
 - Functions: any callable or dotted path; `HttpTarget`, `LambdaTarget`, `Function`.
-- Positions of streams: `SqliteStore`, `MemoryStore`.
+- Positions of streams: `SqliteStore`, `DynamoDbStore`, `MemoryStore`.
 - Failure destinations: `FileDestination`, `SqsDestination`; of a topic also another one: `KafkaDestination`.
 - Observe: `LogObserver`; `pollers.telemetry` has the events and numbers.
 - Extend: `pollers.spi` has the protocols of sources, targets, destinations and observers on one page.
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pollers.sources.memory import MemoryLog, MemoryLogSource, MemoryQueue, MemoryQueueSource
     from pollers.sources.sqs import SqsSource
     from pollers.spi import Function
+    from pollers.stores.dynamodb import DynamoDbStore
     from pollers.stores.memory import MemoryStore
     from pollers.stores.sqlite import SqliteStore
     from pollers.targets.http import HttpTarget
@@ -57,6 +58,7 @@ __all__ = [
     "Clock",
     "ConfigurationError",
     "DynamoDbSource",
+    "DynamoDbStore",
     "EventSourceMapping",
     "FileDestination",
     "Function",
@@ -116,6 +118,7 @@ _HOMES = {
     "MemoryQueueSource": "sources.memory",
     "SqsSource": "sources.sqs",
     "Function": "spi",
+    "DynamoDbStore": "stores.dynamodb",
     "MemoryStore": "stores.memory",
     "SqliteStore": "stores.sqlite",
     "HttpTarget": "targets.http",

@@ -1,4 +1,4 @@
-"""What the whole suite shares: the profile of the properties, and the numbers of the rules that tests prove.
+"""What the whole suite shares: the profile of the properties, the numbers of the rules that tests prove, and moto.
 
 `pytest --rules` compares all markers with `rules.toml` and fails on a difference; `pytest --rule 5.6-4` runs the tests
 of one rule.
@@ -7,17 +7,35 @@ of one rule.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from moto_process import moto_process
 from rules_report import Report, Rulebook, read
 
 settings.register_profile("pollers", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("pollers")
 
 RULES = Path(__file__).with_name("rules.toml")
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a DynamoDB that somebody else wrote, one for all tests: each has tables of its own."""
+    with moto_process(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture
+def dynamodb(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every client of DynamoDB made from now on leads to it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", moto)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    return moto
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

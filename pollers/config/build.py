@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import Final
 
 from pollers.aws.client import Clients
 from pollers.config.identity import function_arn
 from pollers.config.kinds import DYNAMODB, STREAMS
 from pollers.config.model import Configuration, FunctionConfig, KafkaTerms, MappingConfig, QueueTerms, StreamTerms
+from pollers.config.stores import store_path, store_table
 from pollers.destinations.file import FileDestination
 from pollers.destinations.s3 import S3Destination
 from pollers.destinations.sns import SnsDestination
@@ -27,15 +26,14 @@ from pollers.sources.kinesis import KinesisSource
 from pollers.sources.shards.pace import Paces
 from pollers.sources.sqs import SqsSource
 from pollers.spi import Destination, Function, Source, Store, Target
+from pollers.stores.dynamodb import DynamoDbStore
 from pollers.stores.memory import MemoryStore
 from pollers.stores.sqlite import SqliteStore
 from pollers.targets.function import function_target
 from pollers.targets.http import HttpTarget
 from pollers.targets.lambda_api import LambdaTarget
 
-__all__ = ["Service", "build", "build_destination", "build_store", "build_target", "kafka_extra", "store_path"]
-
-_SQLITE: Final = "sqlite:///"
+__all__ = ["Service", "build", "build_destination", "build_store", "build_target", "kafka_extra"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def build(configuration: Configuration, *, app_dir: str | None = None) -> Servic
     service = configuration.service
     enabled = [mapping for mapping in configuration.mappings if mapping.enabled]
     keeps = any(mapping.kind in STREAMS for mapping in enabled)
-    shared = _Shared(Clients(), build_store(configuration) if keeps else None, Paces(), app_dir)
+    clients = Clients()
+    shared = _Shared(clients, build_store(configuration, clients) if keeps else None, Paces(), app_dir)
     return Service(
         mappings=tuple(_mapping(mapping, configuration, shared) for mapping in enabled),
         clients=shared.clients,
@@ -90,20 +89,14 @@ def build(configuration: Configuration, *, app_dir: str | None = None) -> Servic
     )
 
 
-def build_store(configuration: Configuration) -> Store:
-    """Where the positions of this configuration are kept."""
+def build_store(configuration: Configuration, clients: Clients | None = None) -> Store:
+    """Where the positions of this configuration are kept. Without `clients` a store that needs some has its own."""
+    table, lease = store_table(configuration.store), configuration.store.lease
+    if table is not None:
+        name, region = table
+        return DynamoDbStore(name, region=region, lease=lease, clients=clients)
     path = store_path(configuration)
-    return MemoryStore() if path is None else SqliteStore(path, lease=configuration.store.lease)
-
-
-def store_path(configuration: Configuration) -> Path | None:
-    """The SQLite file: the one that is named, else `<file>.state.db` beside the file; None: in memory."""
-    url = configuration.store.url
-    if url is not None:
-        return None if url == "memory:" else Path(url.removeprefix(_SQLITE))
-    if configuration.path is not None:
-        return configuration.path.with_suffix(configuration.path.suffix + ".state.db")
-    return Path("pollers.state.db")
+    return MemoryStore() if path is None else SqliteStore(path, lease=lease)
 
 
 def _mapping(mapping: MappingConfig, configuration: Configuration, shared: _Shared) -> Mapping:

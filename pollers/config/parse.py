@@ -15,6 +15,7 @@ from pollers.config.place import Place
 from pollers.config.read import read_document
 from pollers.config.sections import FILE, FUNCTION
 from pollers.config.spelling import printable
+from pollers.config.stores import check_tables
 from pollers.config.tables import Given
 from pollers.errors import ConfigurationError, Problem
 
@@ -81,12 +82,14 @@ def parse(document: Mapping[str, Any], path: Path | None = None) -> Configuratio
         mappings.add(one)
     if given.blank("event_source_mappings") or not given.has("event_source_mappings"):
         given.at("event_source_mappings").fault("there is no mapping to run.", "Add [[event_source_mappings]].")
+    store = _store(given.inner("store"))
+    check_tables(store, mappings.read, given.inner("store").at("url"))
     if place.problems:
         raise ConfigurationError(place.problems)
     return Configuration(
         functions=functions,
         mappings=tuple(mappings.read),
-        store=_store(given.inner("store")),
+        store=store,
         service=_service(given.inner("service")),
         notices=notices(functions, mappings.read, given_functions, given_mappings, given.has("store")),
         path=path,

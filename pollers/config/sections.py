@@ -16,6 +16,7 @@ __all__ = ["FILE", "FUNCTION", "FUNCTION_ARN", "SERVICE", "STORE"]
 FUNCTION_ARN: Final = (
     r"arn:aws[a-zA-Z-]*:lambda:[a-z]+(-[a-z]+)+-\d:\d{12}:function:[a-zA-Z0-9_-]+(:(\$LATEST|[a-zA-Z0-9_-]+))?"
 )
+_TABLE: Final = r"([a-zA-Z0-9_.-]|\{mapping\})+"  # a name, with the mapping's in it
 _NAME: Final = r"[^\W\d]\w*"
 _HANDLER: Final = rf"{_NAME}([./]{_NAME})*\.{_NAME}|{_NAME}(\.{_NAME})*:{_NAME}(\.{_NAME})*"
 _ENVIRONMENT = Table(
@@ -54,8 +55,15 @@ STORE: Final = Table(
     "Store",
     Field(
         "Url",
-        Text(1, 2_048, r"sqlite:///.+|memory:", "sqlite:///path, with four slashes for an absolute path, or memory:"),
-        "Where positions of streams are kept; by default <this file>.state.db beside it. Queues need none.",
+        Text(
+            1,
+            2_048,
+            rf"sqlite:///.+|memory:|dynamodb://{_TABLE}(\?region=[a-z0-9-]+)?",
+            "sqlite:///path, with four slashes for an absolute path, dynamodb://table, or memory:",
+        ),
+        "Where positions of streams are kept; by default <this file>.state.db beside it. Queues need none. "
+        "dynamodb://table is a lease table of the Kinesis Client Library, for one mapping; with several of streams, "
+        "dynamodb://table-{mapping} names one for each. ?region=REGION names another region than the configured one.",
     ),
     Field(
         "Lease",

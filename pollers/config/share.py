@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pollers.config.kinds import STREAMS
 from pollers.config.model import Configuration, FunctionConfig, KafkaTerms, MappingConfig, StreamTerms
+from pollers.config.stores import MEMORY
 from pollers.errors import ConfigurationError, Problem
 
 __all__ = ["check_shared", "share_of"]
@@ -15,7 +16,7 @@ __all__ = ["check_shared", "share_of"]
 def check_shared(configuration: Configuration) -> None:
     """Raises `ConfigurationError` where several processes would each process every record."""
     streams = [one.identity for one in configuration.mappings if one.enabled and one.kind in STREAMS]
-    if streams and configuration.store.url == "memory:":
+    if streams and configuration.store.url == MEMORY:
         message = f"processes cannot share positions in memory, and {', '.join(streams)} would be read by each of them."
         raise ConfigurationError([Problem("store.url", message, "Leave it out, or run one process.")])
 

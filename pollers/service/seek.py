@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from pollers.config.build import build_store, store_path
+from pollers.config.build import build_store
 from pollers.config.kinds import DYNAMODB, SQS
 from pollers.config.model import Configuration, KafkaTerms, MappingConfig
+from pollers.config.stores import MEMORY, store_path
 from pollers.errors import ConfigurationError, Problem
 from pollers.flow.records import Partition
 from pollers.service.output import say
@@ -76,12 +77,12 @@ def seek(configuration: Configuration, mapping: MappingConfig, where: To | After
         _seek_topic(mapping, mapping.terms, where, dry_run=dry_run)
         return
     _check_moment(mapping, where)
-    path = store_path(configuration)
-    if path is None:
+    if configuration.store.url == MEMORY:
         message = "positions are kept in memory, and end with the process."
-        raise ConfigurationError([Problem("store.url", message, "Name a file: sqlite:///path.")])
-    # Opening would make the file: a dry run leaves even that alone.
-    nothing_kept = dry_run and not path.exists()
+        raise ConfigurationError([Problem("store.url", message, "Name a file, sqlite:///path, or a table.")])
+    # Opening would make the file: a dry run leaves even that alone. A table is made when there is something to keep.
+    path = store_path(configuration)
+    nothing_kept = dry_run and path is not None and not path.exists()
     asyncio.run(_seek(build_store(configuration), mapping, where, dry_run=dry_run, nothing_kept=nothing_kept))
 
 

@@ -7,7 +7,6 @@ checkpoints; and back. Both at once is not meant: the library hands over by its 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,32 +14,23 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from pollers.aws.client import Clients
-from pollers.errors import ConfigurationError, Problem, SourceError
+from pollers.errors import SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores import dynamodb_leases as leases
 from pollers.stores.dynamodb_leases import Change
+from pollers.stores.dynamodb_names import MAPPING, table_of
 from pollers.stores.dynamodb_place import Place
 from pollers.stores.fence import lost
 
-__all__ = ["MAPPING", "DynamoDbStore", "table_of"]
+__all__ = ["DynamoDbStore"]
 
 T = TypeVar("T")
 _Key: TypeAlias = tuple[str, Partition]
 
-MAPPING: Final = "{mapping}"  # in a table's name: the mapping's own
 TRIES: Final = 10  # of a write that others write into
 HEARTBEATS, OTHERS = 50, 25  # requests at once: renewals never wait for anything else
 PATIENCE: Final = 1 / 3  # of a lease's time, for one request
-
-
-def table_of(template: str, mapping: str) -> str:
-    """The name of a mapping's table. Raises `ConfigurationError` where DynamoDB has no table of such a name."""
-    name = template.replace(MAPPING, mapping)
-    if re.fullmatch(r"[A-Za-z0-9_.-]{3,247}", name):  # AWS: 255, of which the table beside it needs eight
-        return name
-    message = f"no table can be called {name}: 3 to 247 letters, digits and _ . - are allowed."
-    raise ConfigurationError([Problem("store.url", message, "Give the table, or the mapping, another name.")])
 
 
 @dataclass(slots=True)

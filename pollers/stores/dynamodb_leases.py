@@ -48,7 +48,7 @@ class Change:
 
 
 def is_lease(item: Item) -> bool:
-    """Whether an item of a lease table is a lease. KCL 3.5 keeps others beside them; before, nothing said which."""
+    """Whether an item of a lease table is a lease. Until KCL 3.4 all are, and none says so; 3.5 keeps others too."""
     return bool(_text(item, "entityType") in ("", "LEASE"))
 
 

@@ -1,8 +1,8 @@
 """Where one mapping's rows are: the leases of its shards in one table, what the library has no place for in another.
 
-A lease table holds nothing but leases of shards and what the library itself keeps there: before version 3 it takes
-every item for a lease. So the mapping's own row, and the tenures of leases that were removed, have a table beside it,
-as the library had of its own until 3.4. It is made when there is something to keep in it.
+A lease table holds nothing but leases of shards and what the library itself keeps there: until 3.4 it takes every item
+for a lease. So the mapping's own row, and the tenures of leases that were removed, have a table beside it, as versions
+3.0 to 3.4 have for what is theirs. It is made when there is something to keep in it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pollers.errors import SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores.dynamodb_leases import KEY, TENURE, Item, is_lease, item_of, row_of
+from pollers.stores.dynamodb_names import BESIDE
 from pollers.stores.dynamodb_table import LARGEST, Table, Write, transact
 
 __all__ = ["Kept", "Place"]
 
-BESIDE: Final = "-Pollers"  # added to the table's name
 NOTE: Final = "#"  # added to a mapping's name, which cannot contain it: the key of what is noted about its leases
 FLOOR: Final = "pollers_floor"  # the highest tenure of a lease that was removed
 HALF: Final = "pollers_half"  # the leases of the first discovery are being written, more than one transaction takes

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from pollers.config.build import build, store_path
+from pollers.config.build import build
 from pollers.config.kinds import DYNAMODB, KINESIS
 from pollers.config.model import StreamTerms
 from pollers.config.parse import from_flags, load, parse
+from pollers.config.share import check_shared
+from pollers.config.stores import store_path
 from pollers.destinations.file import FileDestination
 from pollers.destinations.s3 import S3Destination
 from pollers.destinations.sns import SnsDestination
@@ -19,6 +21,7 @@ from pollers.destinations.sqs import SqsDestination
 from pollers.errors import ConfigurationError
 from pollers.sources.dynamodb import DynamoDbSource
 from pollers.sources.kinesis import KinesisSource
+from pollers.stores.dynamodb import DynamoDbStore
 from pollers.stores.memory import MemoryStore
 
 CLICKS = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
@@ -373,6 +376,60 @@ def test_positions_are_kept_beside_the_file_unless_it_says_where(tmp_path: Path)
     assert store_path(load(file)) == Path("/var/lib/pollers/state.db")
     file.write_text(text + '\n[store]\nurl = "memory:"\n')
     assert store_path(load(file)) is None
+
+
+def stored(url: str, *names: str) -> dict[str, Any]:
+    arns = (CLICKS, TABLE)
+    mappings = [document(arn, name=name)["event_source_mappings"][0] for arn, name in zip(arns, names, strict=False)]
+    return document() | {"event_source_mappings": mappings, "store": {"url": url, "lease": 20}}
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [("dynamodb://clicks", None), ("dynamodb://pollers-{mapping}?region=eu-north-1", "eu-north-1")],
+)
+def test_positions_may_be_kept_in_a_lease_table(url: str, region: str | None) -> None:
+    service = build(parse(stored(url, "clicks")))
+
+    assert isinstance(service.store, DynamoDbStore)
+    assert (service.store.url, service.store.lease) == (url, 20)
+    assert url in service.mappings[0].detail
+    check_shared(parse(stored(url, "clicks")))  # processes may share it
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "message", "remedy"),
+    [
+        (
+            "dynamodb://pollers",
+            ("clicks", "carts"),
+            "clicks and carts would have the leases of their shards in one table, pollers.",
+            "Give each a table of its own, as in dynamodb://pollers-{mapping}.",
+        ),
+        (
+            "dynamodb://pollers-{mapping}",
+            ("clicks", "a:b"),
+            "no table can be called pollers-a:b: 3 to 247 letters, digits and _ . - are allowed.",
+            "Give the table, or the mapping, another name.",
+        ),
+        ("dynamodb://pollers/clicks", ("clicks",), "satisfy regular expression pattern", "Write sqlite:///path"),
+        ("dynamodb://{stream}", ("clicks",), "satisfy regular expression pattern", "Write sqlite:///path"),
+    ],
+)
+def test_mappings_that_would_share_a_lease_table_are_refused(
+    url: str, names: tuple[str, ...], message: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(stored(url, *names))
+
+    (problem,) = caught.value.problems
+    assert problem.path == "store.url"
+    assert message in problem.message
+    assert problem.remedy.startswith(remedy)
+
+
+def test_mappings_with_tables_of_their_own_are_not() -> None:
+    assert len(parse(stored("dynamodb://pollers-{mapping}", "clicks", "carts")).mappings) == 2
 
 
 def test_a_file_of_queues_makes_no_store(tmp_path: Path) -> None:

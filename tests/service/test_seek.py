@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from pollers.service.cli import cli
 from pollers.spi import Row
+from pollers.stores.dynamodb import DynamoDbStore
 from pollers.stores.sqlite import SqliteStore
 
 FILE = """
@@ -120,6 +121,35 @@ def test_a_stream_of_dynamodb_cannot_begin_at_a_moment(file: Path) -> None:
     refused = seek(file, "carts", "--to", "2026-01-31T12:00:00Z")
     assert "cannot begin at a moment" in f"{refused.output}{refused.exception!s}{refused.stderr}"
     assert refused.return_value == 78
+
+
+@pytest.mark.usefixtures("dynamodb")
+def test_a_lease_table_is_moved_like_a_file(file: Path) -> None:
+    table = "seek-{mapping}"
+    file.write_text(f'{FILE}[store]\nurl = "dynamodb://{table}"\n')
+    assert {"shards": 0} in lines(seek(file, "clicks", "--to", "LATEST", "--dry-run"))
+
+    async def fill() -> None:
+        store = DynamoDbStore(table)
+        await store.create("clicks", [Row(OWN, origin="first"), Row(A), Row(B)])  # type: ignore[arg-type]
+        await store.close()
+
+    async def look() -> Sequence[Row]:
+        store = DynamoDbStore(table)
+        rows = await store.load("clicks")
+        await store.close()
+        return rows
+
+    asyncio.run(fill())
+    lines(seek(file, "clicks", "--shard", B, "--after", 3))
+    assert [(row.partition, row.safe, row.owner) for row in asyncio.run(look())] == [
+        (OWN, None, ""),
+        (A, None, ""),
+        (B, (3, 0), ""),
+    ]
+    said = lines(seek(file, "clicks", "--to", "2026-01-31T12:00:00Z"))
+    assert [line.get("before") for line in said] == [None, "TRIM_HORIZON", "after 3", None]
+    assert [(row.partition, row.start) for row in asyncio.run(look())] == [(OWN, 1_769_860_800.0)]
 
 
 def test_one_shard_is_moved_behind_a_record(used: Path) -> None:
