@@ -38,6 +38,7 @@ class _Hold:
     """A lease that was taken here, as it was written last. One write of it at a time, so that its counter is known."""
 
     row: Row
+    sure: bool = True  # nothing was written since of which no answer came
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -121,8 +122,8 @@ class DynamoDbStore:
         """
         hold, saved = self._held(mapping, row), self._wall()
         async with self._others:
-            change = partial(leases.save, progress=row, saved=saved)
-            written = None if hold is None else await self._write(mapping, hold, change)
+            change, done = partial(leases.save, progress=row, saved=saved), partial(leases.is_saved, row, saved)
+            written = None if hold is None else await self._write(mapping, hold, change, done)
         if written is None:
             now = await self._read(mapping, row.partition)
             raise lost(mapping, row.partition, None if now is None else now.owner)
@@ -168,24 +169,38 @@ class DynamoDbStore:
             await self._write(mapping, hold, leases.leave)
             self._drop(mapping, hold)
 
-    async def _write(self, mapping: str, hold: _Hold, change: Callable[[Row], Change]) -> Row | None:
+    async def _write(
+        self, mapping: str, hold: _Hold, change: Callable[[Row], Change], done: Callable[[Row], bool] = bool
+    ) -> Row | None:
         """Change a lease that is held; returns the row as it is then, None where it is held no more.
 
-        A refusal says that the counter is another one. Only who takes a lease changes its owner or tenure: where both
-        are as they were, it was our own write whose answer was lost, or somebody who asked for it.
+        A refusal may be about our own write: it was done, its answer was lost, and it was sent again. Nobody else
+        raises the counter of a lease without changing its owner or tenure; so one more than before was us. `done`
+        tells this write from an earlier one that was given up and has arrived since.
         """
         async with hold.lock:
+            counter = -1  # once this is written
             for _ in range(TRIES):
+                if not hold.sure and not await self._see(mapping, hold):
+                    return None
+                if hold.row.counter == counter and done(hold.row):
+                    return hold.row
+                counter = hold.row.counter + 1
+                hold.sure = False  # an error, too, may come after it was written
                 written = await self._change(mapping, hold.row.partition, change(hold.row))
                 if written is not None:
-                    hold.row = written
+                    hold.row, hold.sure = written, True
                     return written
-                now = await self._read(mapping, hold.row.partition)
-                if now is None or _identity(now) != _identity(hold.row):
-                    self._drop(mapping, hold)
-                    return None
-                hold.row = now
         raise self._busy(mapping)
+
+    async def _see(self, mapping: str, hold: _Hold) -> bool:
+        """Read a lease that may have been written; whether it is held still."""
+        now = await self._read(mapping, hold.row.partition)
+        if now is None or _identity(now) != _identity(hold.row):
+            self._drop(mapping, hold)
+            return False
+        hold.row, hold.sure = now, True
+        return True
 
     async def _change(self, mapping: str, partition: Partition, change: Change) -> Row | None:
         place = self._place(mapping)

@@ -14,7 +14,21 @@ from typing import Any, Final, TypeAlias
 from pollers.flow.records import Partition, Position, Range
 from pollers.spi import Row
 
-__all__ = ["KEY", "TENURE", "Change", "Item", "ask", "is_lease", "item_of", "leave", "renew", "row_of", "save", "take"]
+__all__ = [
+    "KEY",
+    "TENURE",
+    "Change",
+    "Item",
+    "ask",
+    "is_lease",
+    "is_saved",
+    "item_of",
+    "leave",
+    "renew",
+    "row_of",
+    "save",
+    "take",
+]
 
 Item: TypeAlias = dict[str, Any]  # in DynamoDB's own JSON
 
@@ -190,6 +204,11 @@ def save(row: Row, progress: Row, saved: float) -> Change:
         ":progress": {"S": _progress(written, checkpoint, within, saved)},
     }
     return Change(_MINE, update, values | _mine(row))
+
+
+def is_saved(progress: Row, saved: float, row: Row) -> bool:
+    """Whether a row is what `save` made of it at that time."""
+    return (row.safe, row.above, row.finished, row.saved) == (progress.safe, progress.above, progress.finished, saved)
 
 
 def leave(row: Row) -> Change:
