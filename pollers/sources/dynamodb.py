@@ -117,7 +117,7 @@ class _DynamoDbStream:
 
     async def iterator(self, partition: Partition, where: Where) -> str:
         which: dict[str, Any] = {"ShardId": partition, "ShardIteratorType": where.kind}
-        if where.kind == "AFTER_SEQUENCE_NUMBER":
+        if where.kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
             which["SequenceNumber"] = str(where.sequence)
         answer = await self._ask(self._read, "GetShardIterator", StreamArn=self.arn, **which)
         return str(answer["ShardIterator"])

@@ -93,6 +93,8 @@ class ScriptedStream:
             index = len(records)
         elif where.kind == "AFTER_SEQUENCE_NUMBER":
             index = sum(1 for one in records if int(one["SequenceNumber"]) <= where.sequence)
+        elif where.kind == "AT_SEQUENCE_NUMBER":
+            index = sum(1 for one in records if int(one["SequenceNumber"]) < where.sequence)
         elif where.kind == "AT_TIMESTAMP":
             index = sum(1 for one in records if one["ApproximateArrivalTimestamp"] < where.moment)
         return f"{partition}@{index}"

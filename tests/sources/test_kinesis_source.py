@@ -13,11 +13,23 @@ from pollers.engine.supervisor import Pollers
 from pollers.errors import ConfigurationError, SourceError
 from pollers.sources.kinesis import KinesisSource
 from pollers.sources.shards.pace import Paces
-from pollers.spi import Failed, Outcome, Returned
+from pollers.spi import Failed, Outcome, Partition, Returned, Row
 from pollers.stores.memory import MemoryStore
 from pollers.telemetry import RecordsMissed, SourceTroubled
 from pollers.testing.functions import Invoked, ScriptedFunction
 from pollers.testing.loop import clock, virtual_time
+
+
+@pytest.mark.parametrize(("within", "expected"), [(0, ["two", "three"]), (1, ["one", "two", "three"])])
+@virtual_time
+async def test_an_aggregate_of_which_others_have_finished_a_part_is_read_again(
+    within: int, expected: list[str]
+) -> None:
+    stage = Stage()
+    shard, sequence = stage.stream.put("key", b"one")
+    stage.clicks("two", "three")
+    await stage.store.create("mapping", [Row(Partition(shard), safe=(int(sequence), within))])
+    assert texts(await stage.read_for(5, stage.kinesis_source())) == expected
 
 
 @pytest.mark.rule("2.2-1")

@@ -28,11 +28,12 @@ class Bench:
         shard: Partition,
         *,
         last: int | None = None,
+        begun: bool = False,
         start: float | None = None,
         fresh: bool = False,
         saved: float = 0.0,
     ) -> Reader:
-        return Reader(self.terms, shard, last=last, start=start, fresh=fresh, saved=saved)
+        return Reader(self.terms, shard, last=last, begun=begun, start=start, fresh=fresh, saved=saved)
 
     async def read(self, reader: Reader, limit: int = 1_000) -> Page:
         """Read when it is the shard's turn."""
@@ -71,6 +72,18 @@ async def test_an_expired_iterator_is_opened_again_behind_the_last_record_read()
     stream.fail("records", "ExpiredIteratorException")
     assert sequences(await bench.read(reader, 2)) == [3]
     assert stream.iterators[-1] == (shard, Where("AFTER_SEQUENCE_NUMBER", sequence=2))
+
+
+@virtual_time
+async def test_a_record_that_was_finished_in_part_is_read_again_until_it_was_read() -> None:
+    stream = ScriptedStream()
+    shard = stream.add("a", 1, 2, 3)
+    bench = Bench(stream)
+    reader = bench.reader(shard, last=2, begun=True)
+    stream.fail("records", "ExpiredIteratorException")
+    assert sequences(await bench.read(reader, 1)) == [2]
+    stream.fail("records", "ExpiredIteratorException")
+    assert sequences(await bench.read(reader, 1)) == [3]
 
 
 @pytest.mark.rule("8-7")
