@@ -38,6 +38,7 @@ class Lineage:
         self._finished: set[Partition] = set()
         self._started: set[Partition] = set()
         self._gone: set[Partition] = set()  # parents that the stream no longer has
+        self._passed: set[Partition] = set()  # read before by somebody who keeps nothing of them
         self._missed: dict[Partition, int] = {}  # finished shards, by full listings in a row that lack them
 
     def __contains__(self, partition: Partition) -> bool:
@@ -64,19 +65,36 @@ class Lineage:
 
     def unknown(self, shards: Iterable[Shard]) -> list[Shard]:
         """Those that nobody has heard of here: each is to be read from its beginning (8-4)."""
-        return [shard for shard in shards if shard.partition not in self._parents]
+        return [one for one in shards if one.partition not in self._parents and one.partition not in self._passed]
 
     def missing(self) -> list[Partition]:
         """Parents that are neither known nor known to be gone: somebody must ask the stream for them."""
         return [
             parent
             for parent, children in self._children.items()
-            if parent not in self._parents and parent not in self._gone and not self._finished.issuperset(children)
+            if not self._accounted(parent) and not self._finished.issuperset(children)
         ]
+
+    def _accounted(self, parent: Partition) -> bool:
+        return parent in self._parents or parent in self._gone or parent in self._passed
 
     def gone(self, parent: Partition) -> None:
         """The stream does not have it: it counts as finished."""
         self._gone.add(parent)
+
+    def pass_over(self, begun: Iterable[Partition], listed: Iterable[Shard]) -> None:
+        """Whoever has begun these has no need of their ancestors: those that are not known here are not to be read.
+
+        The Kinesis Client Library forgets a shard once its children are begun, long before the stream does, and where
+        it begins at LATEST it never hears of those that were closed before.
+        """
+        parents = {shard.partition: shard.parents for shard in listed}
+        ancestors = [parent for partition in begun for parent in self._parents[partition]]
+        while ancestors:
+            ancestor = ancestors.pop()
+            if ancestor not in self._parents and ancestor not in self._passed:
+                self._passed.add(ancestor)
+                ancestors += parents.get(ancestor, ())
 
     # What may start
 
@@ -99,7 +117,10 @@ class Lineage:
         """Whether it may be read now, by us or by somebody else."""
         if partition in self._finished:
             return False
-        return all(parent in self._finished or parent in self._gone for parent in self._parents[partition])
+        return all(self._done(parent) for parent in self._parents[partition])
+
+    def _done(self, parent: Partition) -> bool:
+        return parent in self._finished or parent in self._gone or parent in self._passed
 
     def orphaned(self, partition: Partition) -> list[Partition]:
         """Its parents that had aged out before they were read here."""

@@ -47,6 +47,26 @@ def test_a_parent_that_nobody_has_must_be_asked_for_before_its_child_starts() ->
     assert family.orphaned(B) == [A]
 
 
+def test_ancestors_of_what_others_have_begun_are_not_read_again() -> None:
+    """A is split into B and C, C into D and E; the library keeps nothing but what is read: B, D and E."""
+    listed = [Shard(A, closed=True), Shard(B, (A,)), Shard(C, (A,), closed=True), Shard(D, (C,)), Shard(E, (C,))]
+    family = lineage(Shard(B, (A,)), Shard(D, (C,)), Shard(E, (C,)))
+    family.pass_over([D], listed)
+    assert family.unknown(listed) == []
+    assert family.missing() == []
+    assert family.startable() == [B, D, E]
+    assert [family.orphaned(one) for one in (B, D, E)] == [[], [], []]
+
+
+def test_ancestors_of_what_nobody_has_begun_are_read_first() -> None:
+    listed = [Shard(A, closed=True), Shard(B, (A,)), Shard(C, (A,))]
+    family = lineage(Shard(B, (A,)), Shard(D))
+    family.pass_over([D], listed)
+    assert family.unknown(listed) == [Shard(A, closed=True), Shard(C, (A,))]
+    assert family.missing() == [A]
+    assert family.startable() == [D]
+
+
 def test_a_finished_child_asks_for_no_parent() -> None:
     assert lineage(Shard(B, (A,)), finished=(B,)).missing() == []
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from stream_doubles import LIKE_DYNAMODB, ScriptedStream
@@ -16,7 +17,7 @@ from pollers.sources.shards.discovery import AUDIT, LATEST
 from pollers.sources.shards.pace import Paces
 from pollers.sources.shards.source import ShardSource
 from pollers.sources.shards.stream import Where
-from pollers.spi import Change, Granted, Store, Troubled
+from pollers.spi import Change, Granted, Row, Store, Troubled
 from pollers.stores.memory import MemoryStore
 from pollers.testing.loop import clock, virtual_time
 
@@ -227,6 +228,30 @@ async def test_a_finished_shard_is_not_read_again_after_a_restart() -> None:
         await followed.finish("a")
     async with following(source_of(stream, store)) as followed:
         assert list(followed.grants) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("row", "granted"),
+    [
+        (Row(Partition("b"), parents=(Partition("a"),), safe=(5, 0)), ["b", "c"]),  # begun: a is finished and forgotten
+        (Row(Partition("b"), parents=(Partition("a"),), start=0.0), ["b", "c"]),  # begun at LATEST: never heard of a
+        (Row(Partition("b"), parents=(Partition("a"),)), ["a"]),
+    ],
+)
+@virtual_time
+async def test_what_others_have_read_and_forgotten_is_not_read_again(row: Row, granted: list[str]) -> None:
+    """As the Kinesis Client Library leaves its leases."""
+
+    class Left(MemoryStore):
+        """Rows that were not written here."""
+
+        async def load(self, mapping: str) -> Sequence[Row]:
+            return [replace(row, saved=0.0) for row in await super().load(mapping)]
+
+    stream, store = family(), Left()
+    await store.create("orders", [row])
+    async with following(source_of(stream, store)) as followed:
+        assert list(followed.grants) == granted
 
 
 @virtual_time

@@ -54,10 +54,12 @@ class Discovery:
         rows: Sequence[Row] = await self._positions.load()
         self._positions.check_origin(self._stream.arn, origin)
         listed = await self._stream.shards()
+        begun = [row.partition for row in rows if _begun(row)]
         if not rows:
             rows = await self._first(origin, listed)
         for row in rows:
             self._lineage.add(row.partition, row.parents, finished=row.finished)
+        self._lineage.pass_over(begun, listed)
         await self._learn(listed)
         self._listed()
 
@@ -198,3 +200,9 @@ class Discovery:
     def finished(self, partition: Partition) -> bool:
         """Everything in it is processed; whether children may start now."""
         return bool(self._lineage.finish(partition))
+
+
+def _begun(row: Row) -> bool:
+    """Whether somebody has read of a shard, or has chosen a moment in it: where we did, its parents have rows."""
+    progress = row.finished or row.safe is not None or bool(row.above)
+    return progress or (row.start is not None and not row.saved)
