@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from pollers.aws.client import Clients
+from pollers.aws.errors import CallFailed
 from pollers.errors import SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
@@ -30,7 +31,8 @@ _Key: TypeAlias = tuple[str, Partition]
 
 TRIES: Final = 10  # of a write that others write into
 HEARTBEATS, OTHERS = 50, 25  # requests at once: renewals never wait for anything else
-PATIENCE: Final = 1 / 3  # of a lease's time, for one request
+PATIENCE: Final = 1 / 3  # of a lease's time, for a request about one lease
+AGAIN: Final = 1 / 30  # of it, after a renewal that failed
 
 
 @dataclass(slots=True)
@@ -81,7 +83,11 @@ class DynamoDbStore:
         self._others = asyncio.Semaphore(OTHERS)
 
     async def open(self) -> None:
-        """Nothing is connected before the first request."""
+        """See where the tables are. Nothing is connected before the first request. Raises `SourceError`."""
+        try:
+            await self._client.open()
+        except CallFailed as failure:
+            raise failure.about(self.url) from failure.__cause__
 
     async def load(self, mapping: str) -> Sequence[Row]:
         """Every row of a mapping, ordered by partition."""
@@ -122,8 +128,8 @@ class DynamoDbStore:
         """
         hold, saved = self._held(mapping, row), self._wall()
         async with self._others:
-            change, done = partial(leases.save, progress=row, saved=saved), partial(leases.is_saved, row, saved)
-            written = None if hold is None else await self._write(mapping, hold, change, done)
+            change = partial(leases.save, progress=row, saved=saved)
+            written = None if hold is None else await self._write(mapping, hold, change)
         if written is None:
             now = await self._read(mapping, row.partition)
             raise lost(mapping, row.partition, None if now is None else now.owner)
@@ -160,8 +166,20 @@ class DynamoDbStore:
 
     async def _renew(self, mapping: str, row: Row) -> Row | None:
         hold = self._held(mapping, row)
-        now = None if hold is None else await self._write(mapping, hold, leases.renew)
+        now = None if hold is None else await self._insist(mapping, hold)
         return None if now is None else replace(row, owner=now.owner, heir=now.heir, counter=now.counter)
+
+    async def _insist(self, mapping: str, hold: _Hold) -> Row | None:
+        """Renew a lease, and try again what fails: a table that is throttled must not cost more than it refuses."""
+        time = asyncio.get_running_loop().time
+        until = time() + self.lease * PATIENCE
+        while True:
+            try:
+                return await self._write(mapping, hold, leases.renew)
+            except SourceError as error:
+                if error.missing or time() > until:
+                    raise
+            await asyncio.sleep(self.lease * AGAIN)
 
     async def _leave(self, mapping: str, row: Row) -> None:
         hold = self._held(mapping, row)
@@ -169,28 +187,25 @@ class DynamoDbStore:
             await self._write(mapping, hold, leases.leave)
             self._drop(mapping, hold)
 
-    async def _write(
-        self, mapping: str, hold: _Hold, change: Callable[[Row], Change], done: Callable[[Row], bool] = bool
-    ) -> Row | None:
+    async def _write(self, mapping: str, hold: _Hold, change: Callable[[Row], Change]) -> Row | None:
         """Change a lease that is held; returns the row as it is then, None where it is held no more.
 
         A refusal may be about our own write: it was done, its answer was lost, and it was sent again. Nobody else
-        raises the counter of a lease without changing its owner or tenure; so one more than before was us. `done`
-        tells this write from an earlier one that was given up and has arrived since.
+        raises the counter of a lease without changing its owner or tenure, so one more than before was us. It was an
+        earlier write of ours where one was given up: that one may have arrived since, and this is written again.
         """
         async with hold.lock:
-            counter = -1  # once this is written
             for _ in range(TRIES):
-                if not hold.sure and not await self._see(mapping, hold):
-                    return None
-                if hold.row.counter == counter and done(hold.row):
-                    return hold.row
-                counter = hold.row.counter + 1
+                sure, counter = hold.sure, hold.row.counter + 1
                 hold.sure = False  # an error, too, may come after it was written
                 written = await self._change(mapping, hold.row.partition, change(hold.row))
                 if written is not None:
                     hold.row, hold.sure = written, True
                     return written
+                if not await self._see(mapping, hold):
+                    return None
+                if sure and hold.row.counter == counter:
+                    return hold.row
         raise self._busy(mapping)
 
     async def _see(self, mapping: str, hold: _Hold) -> bool:

@@ -21,7 +21,6 @@ __all__ = [
     "Item",
     "ask",
     "is_lease",
-    "is_saved",
     "item_of",
     "leave",
     "renew",
@@ -204,11 +203,6 @@ def save(row: Row, progress: Row, saved: float) -> Change:
         ":progress": {"S": _progress(written, checkpoint, within, saved)},
     }
     return Change(_MINE, update, values | _mine(row))
-
-
-def is_saved(progress: Row, saved: float, row: Row) -> bool:
-    """Whether a row is what `save` made of it at that time."""
-    return (row.safe, row.above, row.finished, row.saved) == (progress.safe, progress.above, progress.finished, saved)
 
 
 def leave(row: Row) -> Change:

@@ -49,11 +49,10 @@ class Place:
     """The two tables of one mapping. Raises `SourceError` for what fails, and for tables that are not its own."""
 
     def __init__(self, client: Client, mapping: str, table: str, url: str, patience: float) -> None:
-        """`table`: the name of the table of leases. `patience`: seconds for one call."""
+        """`table`: the name of the table of leases. `patience`: seconds for a call about one row."""
         self._client = client
         self._mapping = mapping
         self._url = url
-        self._patience = patience
         self._leases = Table(client, table, url, patience)
         self._beside = Table(client, table + BESIDE, url, patience)
 
@@ -174,4 +173,4 @@ class Place:
         )
 
     async def _write(self, writes: Sequence[Write]) -> bool:
-        return await transact(self._client, writes, self._url, self._patience)
+        return await transact(self._client, writes, self._url)

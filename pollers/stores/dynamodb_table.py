@@ -21,7 +21,7 @@ LOOK: Final = 0.5  # seconds between two looks at one that is being made
 
 
 class Table:
-    """Raises `SourceError` for every call that fails, or takes longer than `patience` seconds."""
+    """Raises `SourceError` for every call that fails, and for one of a single item after `patience` seconds."""
 
     def __init__(self, client: Client, name: str, url: str, patience: float) -> None:
         self.name = name
@@ -50,14 +50,14 @@ class Table:
 
     async def item(self, key: str) -> Item | None:
         """One item, as it is now."""
-        answer = await self._call("GetItem", TableName=self.name, Key={KEY: {"S": key}}, ConsistentRead=True)
+        answer = await self._soon("GetItem", TableName=self.name, Key={KEY: {"S": key}}, ConsistentRead=True)
         item: Item | None = answer.get("Item")
         return item
 
     async def update(self, key: str, change: Change) -> Item | None:
         """Change an item; returns it as it is then, or None where its condition does not hold, or it is not there."""
         try:
-            answer = await self._call(
+            answer = await self._soon(
                 "UpdateItem",
                 TableName=self.name,
                 Key={KEY: {"S": key}},
@@ -117,8 +117,17 @@ class Table:
             return "CREATING"  # somebody else was faster
         return str(answer["TableDescription"]["TableStatus"])
 
+    async def _soon(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """A lease does not wait for as long as a client does for an answer."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._call(operation, **parameters)
+        except TimeoutError as error:
+            reason = f"{operation} has no answer of DynamoDB after {self._patience:g} s"
+            raise SourceError(self._url, reason, "It is tried again.") from error
+
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        return await _called(self._client, operation, self._url, self._patience, parameters)
+        return await _called(self._client, operation, self._url, parameters)
 
 
 class _Refused(SourceError):
@@ -137,25 +146,18 @@ _MEANT: Final = {
 }
 
 
-async def transact(client: Client, writes: Sequence[Write], url: str, patience: float) -> bool:
+async def transact(client: Client, writes: Sequence[Write], url: str) -> bool:
     """Do all of these writes or none; whether they were done: not where a condition fails or somebody else writes."""
     try:
-        await _called(client, "TransactWriteItems", url, patience, {"TransactItems": list(writes)})
+        await _called(client, "TransactWriteItems", url, {"TransactItems": list(writes)})
     except _Refused:
         return False
     return True
 
 
-async def _called(
-    client: Client, operation: str, url: str, patience: float, parameters: dict[str, Any]
-) -> dict[str, Any]:
-    """The answer of a call. A lease does not wait for a connection that says nothing."""
+async def _called(client: Client, operation: str, url: str, parameters: dict[str, Any]) -> dict[str, Any]:
     try:
-        async with asyncio.timeout(patience):
-            return await client.call(operation, **parameters)
-    except TimeoutError as error:
-        reason = f"{operation} has no answer of DynamoDB after {patience:g} s"
-        raise SourceError(url, reason, "It is tried again.") from error
+        return await client.call(operation, **parameters)
     except CallFailed as failure:
         meant = _MEANT.get(failure.code.rpartition(".")[2], SourceError)
         diagnosis = failure.diagnosis
