@@ -9,24 +9,26 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Protocol
+from uuid import uuid4
 
 import pytest
 from test_stream_kill import covers
 
 from pollers.service.demo.witness import Ledger
-from pollers.spi import Row
+from pollers.spi import Row, Store
+from pollers.stores.dynamodb import DynamoDbStore
 from pollers.stores.sqlite import SqliteStore
 from pollers.testing.audit import History, Report, Sent, check
 from pollers.testing.front import EmbeddedAws
 from pollers.testing.kinesis import KinesisLimits
 
 ROUNDS = 20
+FEW_ROUNDS = 6  # where each look at the leases costs more
 WORKERS = 3
-LEASE = 2.0
-TAKE_OVER = 1.5 * LEASE + 2.0
 CHILD = Path(__file__).with_name("worker_kill_child.py")
 
 Place = tuple[str, int]  # of a record: its shard, its sequence number
@@ -92,15 +94,59 @@ class Changes:
         return found
 
 
+class Shared:
+    """The store that the processes share, as somebody sees it who takes no part."""
+
+    def __init__(self, store: Store, place: str, lease: float, environment: Mapping[str, str]) -> None:
+        """`place`: what a process is told; `environment`: what leads it there."""
+        self.lease = lease
+        self.take_over = 1.5 * lease + 2.0
+        self.place = place
+        self.environment = environment
+        self._store = store
+        self._runner = asyncio.Runner()
+
+    def rows(self) -> Sequence[Row]:
+        return [row for row in self._runner.run(self._store.load("stream")) if row.partition]
+
+    def __enter__(self) -> Shared:
+        self._runner.run(self._store.open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._store.close())
+        self._runner.close()
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
+    if request.param == "sqlite":
+        path = tmp_path / "state.db"
+        store: Store = SqliteStore(path)
+        place, lease, environment = str(path), 2.0, {}
+    else:
+        url = request.getfixturevalue("dynamodb")
+        table = f"workers-{uuid4()}"
+        store = DynamoDbStore(table, region="us-east-1")  # the processes' region is the stream's
+        place, lease, environment = f"dynamodb://{table}", 4.0, {"AWS_ENDPOINT_URL_DYNAMODB": url}
+    with Shared(store, place, lease, environment) as shared:
+        yield shared
+
+
 class Theatre:
     """A stream, the processes that read it, and everything that is known of both."""
 
-    def __init__(self, aws: EmbeddedAws, make: Callable[[EmbeddedAws], Stream], folder: Path, log: IO[str]) -> None:
+    def __init__(
+        self, aws: EmbeddedAws, make: Callable[[EmbeddedAws], Stream], shared: Shared, folder: Path, log: IO[str]
+    ) -> None:
         self.aws = aws
         self.sent: list[Sent] = []
         self.kills: list[float] = []
         self.children: list[subprocess.Popen[str]] = []
         self._durable: dict[tuple[str, str], float] = {}  # when the store was known to hold it as finished
+        self._shared = shared
         self._folder = folder
         self._log = log
         self._stream: Stream = aws.run(lambda: make(aws))
@@ -121,8 +167,13 @@ class Theatre:
 
     def start(self) -> None:
         child = subprocess.Popen(
-            [sys.executable, str(CHILD), self._stream.arn, *map(str, (self.ledger, self.positions, LEASE))],
-            env={**os.environ, **self.aws.environment},
+            [
+                sys.executable,
+                str(CHILD),
+                self._stream.arn,
+                *map(str, (self.ledger, self._shared.place, self._shared.lease)),
+            ],
+            env={**os.environ, **self.aws.environment, **self._shared.environment},
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -158,24 +209,9 @@ class Theatre:
     def ledger(self) -> Path:
         return self._folder / "ledger.jsonl"
 
-    @property
-    def positions(self) -> Path:
-        return self._folder / "state.db"
-
-    def rows(self) -> Sequence[Row]:
-        async def load() -> Sequence[Row]:
-            store = SqliteStore(self.positions)
-            await store.open()
-            try:
-                return [row for row in await store.load("stream") if row.partition]
-            finally:
-                await store.close()
-
-        return asyncio.run(load())
-
     def look(self) -> int:
         """Note which records the store holds as finished; how many there are."""
-        rows = {row.partition: row for row in self.rows()}
+        rows = {row.partition: row for row in self._shared.rows()}
         for name, (shard, sequence) in self.aws.run(self._stream.places).items():
             row = rows.get(shard)  # type: ignore[call-overload]
             if row is not None and covers(row, (sequence, 0)):
@@ -186,13 +222,13 @@ class Theatre:
         """Seconds from the last kill until every shard that may be read is held by a process that lives."""
         deadline = self.kills[-1] + 60.0
         while True:
-            before = self.rows()
-            time.sleep(LEASE / 2)
-            after = {row.partition: row for row in self.rows()}
+            before = self._shared.rows()
+            time.sleep(self._shared.lease / 2)
+            after = {row.partition: row for row in self._shared.rows()}
             finished = {one for one, row in after.items() if row.finished}
             ready = [row for row in before if not row.finished and finished.issuperset(set(row.parents) & set(after))]
             if all(after[row.partition].counter != row.counter for row in ready if row.partition in after):
-                return time.monotonic() - LEASE / 2 - self.kills[-1]
+                return time.monotonic() - self._shared.lease / 2 - self.kills[-1]
             assert time.monotonic() < deadline, f"nobody holds some of {before}"
 
     def wait_until_all_is_finished(self) -> None:
@@ -206,9 +242,13 @@ class Theatre:
         return check(History(self.sent, calls, logs=frozenset({"stream"}), kills=self.kills, deleted=self._durable))
 
 
-@pytest.mark.parametrize("make", [Clicks, Changes])
+@pytest.mark.parametrize(
+    ("make", "shared", "rounds"),
+    [(Clicks, "sqlite", ROUNDS), (Changes, "sqlite", ROUNDS), (Clicks, "dynamodb", FEW_ROUNDS)],
+    indirect=["shared"],
+)
 def test_killed_workers_lose_nothing_keep_order_and_are_replaced_in_time(
-    make: Callable[[EmbeddedAws], Stream], tmp_path: Path
+    make: Callable[[EmbeddedAws], Stream], shared: Shared, rounds: int, tmp_path: Path
 ) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
@@ -216,11 +256,11 @@ def test_killed_workers_lose_nothing_keep_order_and_are_replaced_in_time(
     times: list[float] = []
     limits = KinesisLimits(reads_per_second=None)
     with EmbeddedAws.in_thread(kinesis_limits=limits) as aws, (tmp_path / "log").open("w") as log:
-        theatre = Theatre(aws, make, tmp_path, log)
+        theatre = Theatre(aws, make, shared, tmp_path, log)
         try:
             for _ in range(WORKERS):
                 theatre.start()
-            for number in range(ROUNDS):
+            for number in range(rounds):
                 for _ in range(3):
                     theatre.write(20)
                     time.sleep(chance.random() * 0.3)
@@ -240,14 +280,14 @@ def test_killed_workers_lose_nothing_keep_order_and_are_replaced_in_time(
     assert report.duplicates == (), "each one is explained by a kill between its good answer and its saved position"
     assert report.strange == ()
     assert report.delivered == len(theatre.sent)
-    assert max(times) <= TAKE_OVER
+    assert max(times) <= shared.take_over
 
 
-def test_workers_that_come_and_go_in_order_repeat_nothing(tmp_path: Path) -> None:
+def test_workers_that_come_and_go_in_order_repeat_nothing(shared: Shared, tmp_path: Path) -> None:
     limits = KinesisLimits(reads_per_second=None)
     chance = random.Random(7)
     with EmbeddedAws.in_thread(kinesis_limits=limits) as aws, (tmp_path / "log").open("w") as log:
-        theatre = Theatre(aws, Clicks, tmp_path, log)
+        theatre = Theatre(aws, Clicks, shared, tmp_path, log)
         try:
             theatre.start()
             for number in range(8):

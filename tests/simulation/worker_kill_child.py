@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pollers import DynamoDbSource, EventSourceMapping, KinesisSource, Pollers, SqliteStore
+from pollers import DynamoDbSource, DynamoDbStore, EventSourceMapping, KinesisSource, Pollers, SqliteStore
 from pollers.service.demo.scenario import name_of_change, name_of_record
 from pollers.service.demo.witness import Ledger, witnessed
 
@@ -22,7 +22,8 @@ async def work(event: dict[str, Any], context: Any) -> None:
 
 
 async def main(arn: str, ledger: str, positions: str, lease: str) -> None:
-    store = SqliteStore(positions, lease=float(lease))
+    _, dynamodb, table = positions.partition("dynamodb://")
+    store: Any = DynamoDbStore(table, lease=float(lease)) if dynamodb else SqliteStore(positions, lease=float(lease))
     if ":dynamodb:" in arn:
         source: Any = DynamoDbSource(arn, store=store, parallelization_factor=3, idle_poll=0.2)
         handle = witnessed(Ledger(Path(ledger)), "stream", name_of_change, work)
