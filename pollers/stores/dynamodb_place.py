@@ -68,7 +68,7 @@ class Place:
             reason = (
                 f"the lease of {partition or 'the mapping itself'} of {self._mapping} cannot be understood ({error})"
             )
-            remedy = f"Use 'pollers seek FILE {self._mapping}' to say where to go on."
+            remedy = "Repair the item, or delete it: the shard is then read from its beginning."
             raise SourceError(self._url, reason, remedy) from error
 
     async def look(self, now: float) -> Kept:
@@ -99,7 +99,8 @@ class Place:
             reason = (
                 f"{self._beside.name} says that these are the leases of {', '.join(others)}, not of {self._mapping}"
             )
-            remedy = "Give each mapping a table of its own, as in dynamodb://pollers-{mapping}."
+            own = "Give each mapping a table of its own, as in dynamodb://pollers-{mapping}"
+            remedy = f"{own}; where the other one is no more, delete {self._beside.name}."
             raise SourceError(self._url, reason, remedy, missing=True)
 
     # Rows come and go

@@ -13,6 +13,7 @@ from pollers.aws.client import Clients
 Item = dict[str, Any]
 
 SAMPLES = Path(__file__).parent / "samples" / "kcl-lease-table.json"
+REGION = "eu-west-1"
 SENTINELS = ("AT_TIMESTAMP", "TRIM_HORIZON", "LATEST", "SHARD_END")
 
 
@@ -43,7 +44,7 @@ class LeaseTable:
 
     def __init__(self, clients: Clients, name: str) -> None:
         self.name = name
-        self._client = clients.get("dynamodb")
+        self._client = clients.get("dynamodb", REGION)
 
     async def make(self, items: Sequence[Item], key: str = "leaseKey") -> None:
         await self._client.call(

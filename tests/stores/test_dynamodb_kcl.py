@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from kcl_tables import Item, LeaseTable, Moment, kcl_reads, moments
+from kcl_tables import REGION, Item, LeaseTable, Moment, kcl_reads, moments
 
 from pollers.aws.client import Clients
+from pollers.config.library import EventSourceMapping
+from pollers.engine.supervisor import Pollers
 from pollers.errors import LostGrant, SourceError
+from pollers.sources.kinesis import KinesisSource
 from pollers.spi import Partition, Row
 from pollers.stores.dynamodb import DynamoDbStore
+from pollers.testing.front import EmbeddedAws
+from pollers.testing.functions import ScriptedFunction
+from pollers.testing.kinesis import KinesisModel
 from pollers.testing.stores import take_rows
 
 pytestmark = [pytest.mark.usefixtures("dynamodb"), pytest.mark.asyncio(loop_scope="module")]
@@ -41,7 +49,7 @@ class Stage:
 
     def __init__(self, clients: Clients) -> None:
         self.table = LeaseTable(clients, f"kcl-{next(_names)}")
-        self.store = DynamoDbStore(self.table.name, clients=clients, wall=lambda: NOW)
+        self.store = DynamoDbStore(self.table.name, region=REGION, clients=clients, wall=lambda: NOW)
         self.clients = clients
 
     async def row(self, partition: Partition = SHARD) -> Row:
@@ -191,7 +199,7 @@ async def test_a_shard_without_a_position_begins_where_the_library_would(
 async def test_latest_is_the_moment_of_the_first_start_from_then_on(stage: Stage) -> None:
     await stage.table.make([lease("LATEST")])
     await stage.take()
-    later = DynamoDbStore(stage.table.name, clients=stage.clients, wall=lambda: NOW + 60.0)
+    later = DynamoDbStore(stage.table.name, region=REGION, clients=stage.clients, wall=lambda: NOW + 60.0)
     (row,) = await later.load("clicks")
     assert row.start == NOW
 
@@ -253,6 +261,55 @@ async def test_a_lease_of_the_library_is_taken_above_every_tenure_of_ours(stage:
         await stage.store.save("clicks", first)
 
 
+# The whole way
+
+
+async def test_a_mapping_goes_on_where_a_fleet_stopped_and_a_fleet_where_the_mapping_did(
+    stage: Stage, pollers_aws: EmbeddedAws, dynamodb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library has forgotten the parent, has begun one of its children, and never took its name off the leases."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)  # the embedded services have taken this one, too
+    shards, sequences = pollers_aws.run(lambda: family(pollers_aws.kinesis))
+    parents = {"parentShardId": {"SS": [shards[0]]}}
+    begun = lease(sequences["second"], **parents) | {"leaseKey": {"S": shards[1]}}
+    waiting = lease("TRIM_HORIZON", **parents) | {"leaseKey": {"S": shards[2]}}
+    await stage.table.make([begun, waiting])
+    store = DynamoDbStore(stage.table.name, region=REGION, lease=2.0)
+    function = ScriptedFunction()
+    mapping = EventSourceMapping(KinesisSource("clicks", store=store), function, name="clicks")
+
+    async with Pollers([mapping]), asyncio.timeout(60):
+        while len(delivered(function)) < 2:
+            await asyncio.sleep(0.1)
+    await store.close()
+
+    assert sorted(delivered(function)) == ["other", "third"]
+    items = await stage.table.items()
+    assert items.keys() == {shards[1], shards[2]}
+    left = {key: kcl_reads(item) for key, item in items.items()}
+    assert left[shards[1]].checkpoint == (sequences["third"], 0)
+    assert left[shards[2]].checkpoint == (sequences["other"], 0)
+    assert {one.owner for one in left.values()} == {None}, "the next owner need not wait"
+    assert {one.parents for one in left.values()} == {frozenset({shards[0]})}
+
+
+def delivered(function: ScriptedFunction) -> list[str]:
+    records = [record for call in function.calls for record in call.event["Records"]]
+    return [base64.b64decode(record["kinesis"]["data"]).decode() for record in records]
+
+
+def family(kinesis: KinesisModel) -> tuple[list[str], dict[str, str]]:
+    """A shard that was split, and records in all three: the shards, and the sequence number of each record."""
+    kinesis.call("CreateStream", {"StreamName": "clicks", "ShardCount": 1})
+    stream = kinesis.stream("clicks")
+    (parent,) = stream.open_shards()
+    stream.put("key", b"first")
+    low, high = stream.split(parent.id)
+    texts = {"second": 0, "third": 0, "other": 2**128 - 1}
+    sequences = {text: stream.put("key", text.encode(), place)[1] for text, place in texts.items()}
+    return [parent.id, low, high], sequences
+
+
 # What is refused
 
 
@@ -289,6 +346,6 @@ async def test_one_table_is_one_mapping(stage: Stage) -> None:
     await stage.store.create("clicks", [Row(Partition("")), Row(SHARD)])
     with pytest.raises(SourceError, match="it has the leases of clicks, and carts would read on from there"):
         await stage.store.load("carts")
-    other = DynamoDbStore(stage.table.name, clients=stage.clients)
+    other = DynamoDbStore(stage.table.name, region=REGION, clients=stage.clients)
     with pytest.raises(SourceError, match="says that these are the leases of clicks, not of carts"):
         await other.load("carts")
