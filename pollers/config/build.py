@@ -27,6 +27,7 @@ from pollers.sources.shards.pace import Paces
 from pollers.sources.sqs import SqsSource
 from pollers.spi import Destination, Function, Source, Store, Target
 from pollers.stores.dynamodb import DynamoDbStore
+from pollers.stores.dynamodb_names import MAPPING
 from pollers.stores.memory import MemoryStore
 from pollers.stores.sqlite import SqliteStore
 from pollers.targets.function import function_target
@@ -107,7 +108,7 @@ def _mapping(mapping: MappingConfig, configuration: Configuration, shared: _Shar
     terms = mapping.terms
     detail = getattr(target, "describe", "")
     if shared.store is not None and isinstance(terms, StreamTerms):
-        detail = f"{detail}; positions in {shared.store.url}"
+        detail = f"{detail}; positions in {shared.store.url.replace(MAPPING, mapping.identity)}"
     return Mapping(
         identity=mapping.identity,
         source=source,

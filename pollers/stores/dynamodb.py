@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from pollers.aws.client import Clients
 from pollers.aws.errors import CallFailed
-from pollers.errors import SourceError
+from pollers.errors import PollersError, SourceError
 from pollers.flow.records import Partition
 from pollers.spi import Row
 from pollers.stores import dynamodb_leases as leases
@@ -110,16 +110,28 @@ class DynamoDbStore:
         raise self._busy(mapping)
 
     async def take(self, mapping: str, rows: Sequence[Row], owner: str) -> Sequence[Row]:
-        """Own these from now on, if they are as they were seen. `saved` stays: it is about the position."""
-        return await self._each((self._take(mapping, row, owner) for row in rows), self._others)
+        """Own these from now on, if they are as they were seen. `saved` stays: it is about the position.
+
+        Those of which no answer came are left out; where that is all, it raises `SourceError`.
+        """
+        taken, error = await self._each((self._take(mapping, row, owner) for row in rows), self._others)
+        if error is not None and not taken:
+            raise error
+        return taken
 
     async def renew(self, mapping: str, rows: Sequence[Row]) -> Sequence[Row]:
         """Show that these are in use; those that are not the caller's any more are left out."""
-        return await self._each((self._renew(mapping, row) for row in rows), self._heartbeats)
+        renewed, error = await self._each((self._renew(mapping, row) for row in rows), self._heartbeats)
+        if error is not None:
+            raise error
+        return renewed
 
     async def ask(self, mapping: str, rows: Sequence[Row], heir: str) -> None:
         """Ask the owners for these, where nobody did before."""
-        await self._each((self._change(mapping, row.partition, leases.ask(row, heir)) for row in rows), self._others)
+        asked = (self._change(mapping, row.partition, leases.ask(row, heir)) for row in rows)
+        _, error = await self._each(asked, self._others)
+        if error is not None:
+            raise error
 
     async def save(self, mapping: str, row: Row) -> None:
         """Write how far a row has come. Raises `LostGrant` when it was taken since, or is gone.
@@ -136,13 +148,17 @@ class DynamoDbStore:
 
     async def leave(self, mapping: str, rows: Sequence[Row]) -> None:
         """Give these up, to their heirs where they have any."""
-        await self._each((self._leave(mapping, row) for row in rows), self._heartbeats)
+        _, error = await self._each((self._leave(mapping, row) for row in rows), self._heartbeats)
+        if error is not None:
+            raise error
 
     async def remove(self, mapping: str, partitions: Sequence[Partition]) -> None:
         """Forget these rows, all at once up to 99, but not that whoever took them has no say any more."""
         place = self._place(mapping)
         for _ in range(TRIES):
             if await place.remove(partitions, await place.look(self._wall())):
+                for partition in partitions:
+                    self._holds.pop((mapping, partition), None)
                 return
         raise self._busy(mapping)
 
@@ -229,18 +245,22 @@ class DynamoDbStore:
         item = await table.item(key)
         return None if item is None else place.row(item, partition, self._wall())
 
-    async def _each(self, work: Iterable[Awaitable[T | None]], slots: asyncio.Semaphore) -> list[T]:
-        """What all of these return, in order, without None; the first error once all have ended."""
+    async def _each(
+        self, work: Iterable[Awaitable[T | None]], slots: asyncio.Semaphore
+    ) -> tuple[list[T], PollersError | None]:
+        """What all of these return, in order, without None; and the first error, once all have ended."""
 
-        async def one(awaitable: Awaitable[T | None]) -> T | None:
+        async def one(awaitable: Awaitable[T | None]) -> T | PollersError | None:
             async with slots:
-                return await awaitable
+                try:
+                    return await awaitable
+                except PollersError as error:
+                    return error
 
-        results = await asyncio.gather(*map(one, work), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if result is not None and not isinstance(result, BaseException)]
+        results = await asyncio.gather(*map(one, work))
+        errors = [result for result in results if isinstance(result, PollersError)]
+        found = [result for result in results if result is not None and not isinstance(result, PollersError)]
+        return found, errors[0] if errors else None
 
     # What is known here
 
@@ -262,7 +282,8 @@ class DynamoDbStore:
                 remedy = f"Name a table for each mapping, as in dynamodb://pollers-{MAPPING}."
                 raise SourceError(self.url, reason, remedy, missing=True)
             table = table_of(self._table, mapping)
-            self._places[mapping] = Place(self._client, mapping, table, self.url, self.lease * PATIENCE)
+            url = self.url.replace(MAPPING, mapping)
+            self._places[mapping] = Place(self._client, mapping, table, url, self.lease * PATIENCE)
         return self._places[mapping]
 
     def _busy(self, mapping: str) -> SourceError:

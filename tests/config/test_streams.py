@@ -393,7 +393,7 @@ def test_positions_may_be_kept_in_a_lease_table(url: str, region: str | None) ->
 
     assert isinstance(service.store, DynamoDbStore)
     assert (service.store.url, service.store.lease) == (url, 20)
-    assert url in service.mappings[0].detail
+    assert service.mappings[0].detail.endswith(f"positions in {url.replace('{mapping}', 'clicks')}")
     check_shared(parse(stored(url, "clicks")))  # processes may share it
 
 

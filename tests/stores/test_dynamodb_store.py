@@ -151,7 +151,7 @@ async def test_any_sequence_of_calls_by_several_is_like_that_of_one(clients: Cli
     stores = [DynamoDbStore(table, clients=trouble if number else clients) for number in range(3)]
     await stores[0].create("clicks", [Row(A)])
     held: list[tuple[DynamoDbStore, Row]] = []
-    for step in range(120):
+    for step in range(80):
         store, name = chance.choice(stores), f"worker {step}"
         doing = chance.choice(["take", "save", "renew", "leave", "stale"])
         (seen,) = await store.load("clicks")
@@ -223,6 +223,18 @@ async def test_a_lease_that_was_taken_without_an_answer_is_the_takers_by_name(tr
     assert seen.owner == "me"
     (row,) = await store.take("clicks", [seen], "me")
     await store.save("clicks", replace(row, safe=(1, 0)))
+
+
+async def test_what_can_be_taken_of_a_throttled_table_is_taken(trouble: Line) -> None:
+    store = DynamoDbStore(new_table(), clients=trouble)
+    await store.create("clicks", [Row(shard) for shard in SHARDS])
+    seen = await store.load("clicks")
+    trouble.trouble = only("UpdateItem", "throttle")
+    taken = await store.take("clicks", seen, "me")
+    assert len(taken) == len(SHARDS) - 1
+    trouble.trouble = lambda operation, parameters: "throttle"
+    with pytest.raises(SourceError, match="throttled"):
+        await store.take("clicks", seen, "me")
 
 
 async def test_renewals_do_not_wait_for_saves_and_looks(trouble: Line) -> None:
