@@ -270,7 +270,7 @@ class Row:
     state: Mapping[str, Any] | None = None  # of an open tumbling window, as `Progress.state`
     start: float | None = None  # while `safe` is None: read from this moment on (since the epoch); None: everything
     finished: bool = False  # closed, and everything in it is finished
-    parents: tuple[Partition, ...] = ()  # that must be finished first
+    parents: tuple[Partition, ...] = ()  # that must be finished first, in any order
     origin: str = ""  # which stream of its name: one that was deleted and made anew has another
     owner: str = ""  # who has it, or had it when it stopped; "": free
     heir: str = ""  # who asked for it: its owner is to finish, to save and to leave it

@@ -26,7 +26,6 @@ from pollers.sources.kinesis import KinesisSource
 from pollers.sources.shards.pace import Paces
 from pollers.sources.sqs import SqsSource
 from pollers.spi import Destination, Function, Source, Store, Target
-from pollers.stores.dynamodb import DynamoDbStore
 from pollers.stores.dynamodb_names import MAPPING
 from pollers.stores.memory import MemoryStore
 from pollers.stores.sqlite import SqliteStore
@@ -94,6 +93,8 @@ def build_store(configuration: Configuration, clients: Clients | None = None) ->
     """Where the positions of this configuration are kept. Without `clients` a store that needs some has its own."""
     table, lease = store_table(configuration.store), configuration.store.lease
     if table is not None:
+        from pollers.stores.dynamodb import DynamoDbStore  # the start of all others does not pay for it
+
         name, region = table
         return DynamoDbStore(name, region=region, lease=lease, clients=clients)
     path = store_path(configuration)
