@@ -11,11 +11,19 @@ import pytest
 
 if TYPE_CHECKING:
     from pollers.testing.front import EmbeddedAws
+    from pollers.testing.kafka import EmbeddedKafka, EmbeddedTopic
     from pollers.testing.queues import EmbeddedQueue
     from pollers.testing.streams import EmbeddedStream
     from pollers.testing.tables import EmbeddedTable
 
-__all__ = ["pollers_aws", "pollers_dynamodb_table", "pollers_kinesis_stream", "pollers_sqs_queue"]
+__all__ = [
+    "pollers_aws",
+    "pollers_dynamodb_table",
+    "pollers_kafka",
+    "pollers_kafka_topic",
+    "pollers_kinesis_stream",
+    "pollers_sqs_queue",
+]
 
 
 @pytest.fixture
@@ -86,6 +94,33 @@ def pollers_dynamodb_table(pollers_aws: EmbeddedAws) -> Callable[..., EmbeddedTa
         name = name or f"table-{next(numbers)}"
         pollers_aws.run(lambda: pollers_aws.dynamodb.create_table(name, **options))
         return EmbeddedTable(pollers_aws, name)
+
+    return create
+
+
+@pytest.fixture
+def pollers_kafka() -> Iterator[EmbeddedKafka]:
+    """An embedded Kafka of this test's own: an `EmbeddedKafka`, to move leaders and to order trouble."""
+    from pollers.testing.kafka.mock import KafkaNotInstalled
+
+    try:
+        from pollers.testing.kafka import EmbeddedKafka
+
+        kafka = EmbeddedKafka()
+    except KafkaNotInstalled as error:
+        pytest.fail(str(error), pytrace=False)
+    with kafka:
+        yield kafka
+
+
+@pytest.fixture
+def pollers_kafka_topic(pollers_kafka: EmbeddedKafka) -> Callable[..., EmbeddedTopic]:
+    """Makes topics of `pollers_kafka`: `pollers_kafka_topic("orders", partitions=3)`."""
+    numbers = count(1)
+
+    def create(name: str = "", partitions: int = 1) -> EmbeddedTopic:
+        """A new topic; it gets a name where none is given."""
+        return pollers_kafka.create_topic(name or f"topic-{next(numbers)}", partitions)
 
     return create
 

@@ -54,6 +54,13 @@ async def test_aiobotocore_in_a_loop(pollers_sqs_queue):
     assert queue.bodies() == ["a"]
 
 
+def test_kafka_topics(pollers_kafka, pollers_kafka_topic):
+    topic = pollers_kafka_topic("orders", partitions=2)
+    assert topic.put("value", "key", partition=1, headers=[("trace", b"1")]) == (1, 0)
+    assert (topic.name, topic.servers) == ("orders", pollers_kafka.servers)
+    assert pollers_kafka_topic().name != pollers_kafka_topic().name
+
+
 def test_environment_is_left_as_it_was():
     assert "AWS_ENDPOINT_URL_SQS" not in os.environ
 """
@@ -64,11 +71,11 @@ def test_fixtures_serve_a_users_tests(pytester, monkeypatch):
     pytester.makepyfile(USER_TESTS)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     result = pytester.runpytest_subprocess("-q", "-W", "error")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
 
 
 def test_loading_the_plug_in_imports_neither_clients_nor_servers():
-    heavy = ("aiobotocore", "botocore", "httptools")
+    heavy = ("aiobotocore", "aiokafka", "botocore", "confluent_kafka", "httptools")
     code = f"import sys, pollers.testing.plugin; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -76,4 +83,14 @@ def test_loading_the_plug_in_imports_neither_clients_nor_servers():
 
 def test_fixtures_are_listed_with_their_purpose(pytester):
     result = pytester.runpytest_subprocess("--fixtures", "-q")
-    result.stdout.fnmatch_lines(["pollers_aws*", "pollers_sqs_queue*"])
+    for name in ("pollers_aws", "pollers_kafka_topic", "pollers_sqs_queue"):
+        result.stdout.fnmatch_lines([f"{name} --*"])
+
+
+def test_a_topic_without_the_embedded_kafka_is_a_failure_with_a_remedy(pytester):
+    pytester.makepyfile("def test_orders(pollers_kafka_topic):\n    pollers_kafka_topic('orders')")
+    pytester.makepyfile(confluent_kafka="raise ModuleNotFoundError('none', name='confluent_kafka')")
+    pytester.syspathinsert()
+    result = pytester.runpytest_subprocess("-q")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(['*pip install "pollers[[]kafka,demo]"*'])
