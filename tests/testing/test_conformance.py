@@ -94,6 +94,12 @@ class SwallowsWhenCalledOff(MemoryQueueSource):
         return page
 
 
+class BeginsWithTheFirstGeneration(MemoryLogSource):
+    def _grant(self, partition: Partition) -> None:
+        self._bookmark(partition)._generation = 0
+        super()._grant(partition)
+
+
 class KeepsWhatWasNotStarted(MemoryQueueSource):
     async def settle(self, grant: Grant, progress: Progress) -> None:
         await super().settle(grant, replace(progress, unstarted=()))
@@ -139,6 +145,7 @@ class Stage:
         (ForgetsPositions, "there were 1"),
         (ResumesOneEarly, "there were 1"),
         (MisplacesWhatIsAbove, "is finished"),
+        (BeginsWithTheFirstGeneration, "Generations were"),
         (KeepsWhatWasNotStarted, "there were 6"),
         (Regrants, "were released"),
     ],
