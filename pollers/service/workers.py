@@ -13,12 +13,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 from pollers.service.exits import CONFIGURATION, DRAINED, FAILED, LEFT, SIGNALLED, USAGE
 from pollers.service.signals import TwoSignals
 
-__all__ = ["Worker", "run_workers"]
+__all__ = ["Parent", "Worker", "run_workers"]
 
 FIRST, CAP = 1.0, 60.0  # seconds before a process that died is started again
 STEADY: Final = 60.0  # seconds of life after which a death counts as the first
@@ -53,26 +53,62 @@ def run_workers(arguments: Sequence[str], workers: int, grace: float) -> int:
 
     `grace`: seconds that each of them may take to drain.
     """
-    return asyncio.run(_Parent(arguments, workers, grace).run())
+    return asyncio.run(_until_signal(Parent(arguments, workers, grace)))
 
 
-class _Parent:
+async def _until_signal(parent: Parent) -> int:
+    def stop(name: str) -> None:
+        log.info("%s: stopping %d workers. A second signal stops them at once.", name, parent.running)
+        parent.stop()
+
+    with TwoSignals(stop, parent.kill):
+        return await parent.run()
+
+
+class Parent:
     """The processes, by number."""
 
-    def __init__(self, arguments: Sequence[str], workers: int, grace: float) -> None:
+    def __init__(self, arguments: Sequence[str], workers: int, grace: float, *, log_to: IO[str] | None = None) -> None:
+        """`log_to`: a file for what they log; None: where this process logs to."""
         self._arguments = arguments
         self._workers = [Worker(number, workers) for number in range(1, workers + 1)]
         self._grace = grace
+        self._log_to = log_to
         self._running: dict[Worker, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._codes: list[int] = []
 
+    @property
+    def running(self) -> int:
+        """How many there are now."""
+        return len(self._running)
+
     async def run(self) -> int:
-        with TwoSignals(self._stop_by, self._stop_at_once):
-            async with asyncio.TaskGroup() as tasks:
-                for worker in self._workers:
-                    tasks.create_task(self._keep(worker))
+        """Keep them running until `stop` or `kill`. Returns the exit code of all together."""
+        async with asyncio.TaskGroup() as tasks:
+            for worker in self._workers:
+                tasks.create_task(self._keep(worker))
         return _worst(self._codes)
+
+    def stop(self) -> None:
+        """Have all drain and end; those that have not ended when their time is over are killed."""
+        self._stopping.set()
+        for process in self._running.values():
+            _signal(process, signal.SIGTERM)
+        asyncio.get_running_loop().call_later(self._grace + BEYOND, self.kill)
+
+    async def lose(self, pid: int) -> None:
+        """Kill the one with this process id; returns when it is gone. It is started again, as any that dies."""
+        for process in list(self._running.values()):
+            if process.pid == pid:
+                _signal(process, signal.SIGKILL)
+                await process.wait()
+
+    def kill(self) -> None:
+        """End all at once."""
+        self._stopping.set()
+        for process in self._running.values():
+            _signal(process, signal.SIGKILL)
 
     async def _keep(self, worker: Worker) -> None:
         """Have one process run until all are to stop."""
@@ -87,7 +123,7 @@ class _Parent:
             if code in FATAL:
                 # It has said why. The others read the same configuration.
                 self._codes.append(code)
-                self._stop()
+                self.stop()
                 return
             deaths = 1 if loop.time() - began >= STEADY else deaths + 1
             delay = min(FIRST * 2.0 ** min(deaths - 1, 30), CAP)
@@ -105,6 +141,7 @@ class _Parent:
             "--worker",
             str(worker),
             stdin=asyncio.subprocess.PIPE,
+            stderr=self._log_to,
             start_new_session=True,
         )
         self._running[worker] = process
@@ -121,25 +158,6 @@ class _Parent:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-    # The end
-
-    def _stop_by(self, name: str) -> None:
-        log.info("%s: stopping %d workers. A second signal stops them at once.", name, len(self._running))
-        self._stop()
-
-    def _stop(self) -> None:
-        self._stopping.set()
-        for process in self._running.values():
-            _signal(process, signal.SIGTERM)
-        asyncio.get_running_loop().call_later(self._grace + BEYOND, self._kill)
-
-    def _stop_at_once(self) -> None:
-        self._kill()
-
-    def _kill(self) -> None:
-        for process in self._running.values():
-            _signal(process, signal.SIGKILL)
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:
