@@ -32,6 +32,7 @@ class Call:
     begun: float  # seconds, on one clock for all calls of a mapping
     ended: float | None  # None: it never came to its end (the process was killed)
     answer: Literal["ok", "error"] | tuple[str, ...]  # a tuple: batchItemFailures
+    process: int = 0  # that made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class History:
     dead: frozenset[tuple[str, str]] = frozenset()  # (mapping, record) found in a dead-letter queue or failure file
     logs: frozenset[str] = frozenset()  # mappings whose source is a log: an answer is good up to its first failure
     kills: Sequence[float] = ()  # moments at which processes were killed
+    killed: frozenset[int] | None = None  # which they were: they explain only what they did; None: not known
     deleted: dict[tuple[str, str], float] = field(default_factory=dict)  # when the source was told, where that is known
 
 
@@ -70,11 +72,12 @@ class Report:
 class _Track:
     """What happened to one record."""
 
-    __slots__ = ("deliveries", "done", "last_end")
+    __slots__ = ("by", "deliveries", "done", "last_end")
 
     def __init__(self) -> None:
         self.deliveries = 0
         self.done: float | None = None  # when it was first answered for good
+        self.by = 0  # the process that did so
         self.last_end = 0.0  # when its latest call ended
 
 
@@ -112,12 +115,12 @@ def check(history: History) -> Report:
                 strange.append(f"{call.mapping}: {record} was delivered though no filter matches it")
             track.deliveries += 1
             if track.done is not None and call.begun >= track.done:
-                if _explained(history, name, track.done, call.begun):
+                if _explained(history, name, track, call.begun):
                     explained += 1
                 else:
                     duplicates.append(f"{call.mapping}: {record} was delivered again at {call.begun:.3f}")
             if record in done and track.done is None:
-                track.done = call.ended
+                track.done, track.by = call.ended, call.process
             track.last_end = max(track.last_end, call.begun if call.ended is None else call.ended)
     lost = [
         f"{one.mapping}: {one.record} was sent and neither processed nor dead-lettered"
@@ -138,9 +141,11 @@ def check(history: History) -> Report:
     )
 
 
-def _explained(history: History, name: tuple[str, str], done: float, again: float) -> bool:
-    """Whether a process was killed between the good answer and the source learning of it (invariants A7)."""
-    told = history.deleted.get(name)
+def _explained(history: History, name: tuple[str, str], track: _Track, again: float) -> bool:
+    """Whether a process was killed between its good answer and the source learning of it (invariants A7)."""
+    done, told = track.done, history.deleted.get(name)
+    if done is None or (history.killed is not None and track.by not in history.killed):
+        return False
     return any(done <= kill <= again and (told is None or told >= kill) for kill in history.kills)
 
 

@@ -65,6 +65,13 @@ def test_a_kill_explains_what_had_not_been_deleted_and_nothing_else() -> None:
     assert not check(replace(history, kills=[6.0])).sound, "killed after it came again"
 
 
+def test_a_kill_explains_what_the_killed_process_did_where_that_is_known() -> None:
+    first = replace(call(1, "a"), process=7)
+    history = History(queue("a"), [first, call(5, "a")], kills=[3.0], killed=frozenset({7}))
+    assert check(history).explained == 1
+    assert not check(replace(history, killed=frozenset({8}))).sound, "another process was killed"
+
+
 def test_a_later_record_of_a_key_must_wait_for_the_earlier_one() -> None:
     sent = queue("a", "b", key="k")
     assert len(check(History(sent, [call(1, "b"), call(3, "a")])).disordered) == 1

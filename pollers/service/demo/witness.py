@@ -7,11 +7,15 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pollers.testing.audit import Call
 
-__all__ = ["Handler", "Ledger", "witnessed"]
+__all__ = ["FOLDER", "LEDGER", "WINDOWS", "Handler", "Ledger", "witnessed"]
+
+FOLDER: Final = "POLLERS_DEMO_FOLDER"  # the environment variable that tells the demo's functions where to write
+LEDGER: Final = "ledger.jsonl"
+WINDOWS: Final = "windows.jsonl"
 
 Handler: TypeAlias = Callable[[dict[str, Any], Any], Awaitable[Any]]
 
@@ -51,10 +55,10 @@ class Ledger:
             except ValueError:  # the last line of a process that was killed while it wrote
                 continue
             (begun if "begun" in line else ended)[line["call"]] = line
-        return [_call(line, ended.get(number)) for number, line in begun.items()]
+        return [_call(name, line, ended.get(name)) for name, line in begun.items()]
 
 
-def _call(begun: dict[str, Any], ended: dict[str, Any] | None) -> Call:
+def _call(name: str, begun: dict[str, Any], ended: dict[str, Any] | None) -> Call:
     answer: Any = "error" if ended is None else ended["answer"]
     return Call(
         mapping=begun["mapping"],
@@ -62,35 +66,36 @@ def _call(begun: dict[str, Any], ended: dict[str, Any] | None) -> Call:
         begun=begun["begun"],
         ended=None if ended is None else ended["ended"],
         answer=tuple(answer) if isinstance(answer, list) else answer,
+        process=int(name.partition("-")[0]),
     )
 
 
 def witnessed(ledger: Ledger, mapping: str, name: Callable[[dict[str, Any]], str], function: Handler) -> Handler:
-    """`function`, every call of which is written down. `name` tells which record of the producer's this is."""
+    """`function`, every call of which is written down. `name` tells which record of the producer's this is.
+
+    Kafka's records stand by partition, and a failure says nothing of other partitions: there, each is a call.
+    """
 
     async def handle(event: dict[str, Any], context: Any) -> Any:
-        records = _records(event)
-        names = [name(record) for record in records]
-        call = ledger.begin(mapping, names)
+        parts = _parts(event)
+        calls = [ledger.begin(mapping, [name(record) for record in part]) for part in parts]
         try:
             answer = await function(event, context)
         except BaseException:
-            ledger.end(call, "error")
+            for call in calls:
+                ledger.end(call, "error")
             raise
         failures = answer.get("batchItemFailures", []) if isinstance(answer, dict) else []
         failed = {str(failure["itemIdentifier"]) for failure in failures}
-        identified = zip(names, map(_identifier, records), strict=True)
-        ledger.end(call, [one for one, identifier in identified if identifier in failed] if failed else "ok")
+        for call, part in zip(calls, parts, strict=True):
+            ledger.end(call, [name(record) for record in part if _identifier(record) in failed] or "ok")
         return answer
 
     return handle
 
 
-def _records(event: dict[str, Any]) -> list[dict[str, Any]]:
-    """All of them; Kafka's stand by partition."""
-    if "Records" in event:
-        return list(event["Records"])
-    return [record for records in event["records"].values() for record in records]
+def _parts(event: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    return [event["Records"]] if "Records" in event else list(event["records"].values())
 
 
 def _identifier(record: dict[str, Any]) -> str:
