@@ -1,4 +1,4 @@
-"""`pollers demo`: five mappings on embedded servers, watched by functions that write down all they see."""
+"""`pollers demo`: seven mappings on embedded servers, watched by functions that write down all they see."""
 
 from __future__ import annotations
 

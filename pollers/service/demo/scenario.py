@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from pollers.testing.audit import Sent
 
 __all__ = [
     "Changes",
+    "Readings",
     "clicks",
+    "counted",
     "events",
+    "everything",
     "name_of_change",
     "name_of_message",
+    "name_of_reading",
     "name_of_record",
     "orders",
     "payments",
     "reports",
-    "to_changes",
-    "to_clicks",
-    "to_events",
-    "to_orders",
-    "to_payments",
-    "to_reports",
 ]
 
 GROUPS = 8
@@ -49,7 +50,18 @@ def name_of_change(record: dict[str, Any]) -> str:
     return str(record["dynamodb"]["NewImage"]["change"]["S"])
 
 
+def name_of_reading(record: dict[str, Any]) -> str:
+    """The producer's name of a Kafka record."""
+    return str(json.loads(base64.b64decode(record["value"]))["id"])
+
+
 # What is sent
+
+
+def everything() -> list[Sent]:
+    """All of it, mapping by mapping."""
+    parts = (to_orders(), to_payments(), to_events(), to_reports(), to_clicks(), to_changes(), to_readings())
+    return [one for part in parts for one in part]
 
 
 def to_orders() -> Iterator[Sent]:
@@ -84,35 +96,26 @@ def to_changes() -> Iterator[Sent]:
     return (Sent("changes", f"change-{number}", key=f"item-{number % 12}") for number in range(300))
 
 
-# What receives it
+def to_readings() -> Iterator[Sent]:
+    """A Kafka topic: what two dozen sensors measure, a lane for each."""
+    return (Sent("readings", f"reading-{number}", key=f"sensor-{number % 24}") for number in range(480))
 
 
-class Flaky:
-    """Fails the first time it sees certain records."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def fails(self, name: str) -> bool:
-        number = int(name.rpartition("-")[2])
-        if number % 10 or name in self._seen:
-            return False
-        self._seen.add(name)
-        return True
-
-
-_flaky = Flaky()
+# What receives it. Any of several processes may get a record again: no record is remembered here.
 
 
 async def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Reports the messages that failed; the others of the batch are done."""
     await asyncio.sleep(0.02)
-    failed = [
-        record["messageId"]
-        for record in event["Records"]
-        if (name := name_of_message(record)) in POISON_ORDERS or _flaky.fails(name)
-    ]
+    failed = [record["messageId"] for record in event["Records"] if _order_fails(record)]
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in failed]}
+
+
+def _order_fails(record: dict[str, Any]) -> bool:
+    """One in ten at the first try, the poison ones at every try."""
+    name = name_of_message(record)
+    first = record["attributes"]["ApproximateReceiveCount"] == "1"
+    return name in POISON_ORDERS or (first and name.endswith("0"))
 
 
 async def payments(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -146,14 +149,37 @@ async def clicks(event: dict[str, Any], context: Any) -> None:
 
 
 class Changes:
-    """Counts a table's changes in the state of a tumbling window, and keeps what each window came to."""
+    """Counts a table's changes in the state of a tumbling window, and writes down what each window came to."""
 
-    def __init__(self) -> None:
-        self.windows: list[int] = []
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", buffering=1, encoding="utf-8")
 
     async def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Hands the count on; the final call of a window brings it home."""
         count = event["state"].get("count", 0) + len(event["Records"])
         if event["isFinalInvokeForWindow"]:
-            self.windows.append(count)
+            self._file.write(json.dumps([event["shardId"], event["window"]["start"], count]) + "\n")
         return {"state": {"count": count}}
+
+
+def counted(path: Path) -> list[int]:
+    """What each window came to; a final call that was repeated says the same once more."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    windows = {(shard, start): count for shard, start, count in map(json.loads, lines)}
+    return list(windows.values())
+
+
+class Readings:
+    """In one call of ten stops at a record of one partition: it and what follows there is to come again."""
+
+    def __init__(self) -> None:
+        self._calls = count(1)
+
+    async def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Reports where it stopped."""
+        await asyncio.sleep(0.01)
+        if next(self._calls) % 10 != 3:
+            return {"batchItemFailures": []}
+        record = random.choice(random.choice(list(event["records"].values())))
+        place = {"partition": f"{record['topic']}-{record['partition']}", "offset": record["offset"]}
+        return {"batchItemFailures": [{"itemIdentifier": place}]}

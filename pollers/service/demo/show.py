@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
+from pollers.service.demo.judge import Verdict
 from pollers.testing.audit import Report
 
-__all__ = ["Line", "Table", "verdict"]
+__all__ = ["Line", "Table", "show"]
 
 SHOWS = {
     "orders": "standard queue, partial responses, redrive",
@@ -25,6 +26,7 @@ SHOWS = {
     "reports": "work longer than the visibility timeout",
     "clicks": "Kinesis, 3 lanes a shard, a poison record under bisect, a split",
     "changes": "DynamoDB stream, counted in tumbling windows",
+    "readings": "Kafka, 3 partitions, a lane for each key, one batch of ten fails",
 }
 
 
@@ -33,13 +35,7 @@ class Line:
     """One mapping, now."""
 
     mapping: str
-    waiting: int  # in the queue
-    held: int  # read and not finished
-    processed: int
-    filtered: int
-    failed: int  # records in failed invocations, each time
-    discarded: int
-    calls: int
+    numbers: Mapping[str, int]  # by the titles of their columns
 
 
 class Table:
@@ -67,49 +63,54 @@ class Table:
         elif time.monotonic() - self._printed >= 1.0:
             self._printed = time.monotonic()
             for line in lines:
-                print(json.dumps(asdict(line)), flush=True)
+                print(json.dumps({"mapping": line.mapping, **line.numbers}), flush=True)
 
 
 def _live_table(lines: Iterable[Line]) -> RichTable:
     table = RichTable(title="pollers demo", title_justify="left")
     table.add_column("mapping")
     table.add_column("shows", style="dim")
-    for name in ("waiting", "held", "processed", "filtered", "failed", "discarded", "calls"):
-        table.add_column(name, justify="right")
     for line in lines:
-        numbers = (line.waiting, line.held, line.processed, line.filtered, line.failed, line.discarded, line.calls)
-        table.add_row(line.mapping, SHOWS[line.mapping], *map(str, numbers))
+        if len(table.columns) == len(("mapping", "shows")):
+            for title in line.numbers:
+                table.add_column(title, justify="right")
+        table.add_row(line.mapping, SHOWS[line.mapping], *map(str, line.numbers.values()))
     return table
 
 
-def verdict(
-    report: Report,
-    rejected: Mapping[str, bool],
-    seconds: float,
-    parts: Mapping[str, Report],
-    windows: tuple[int, int],
-) -> None:
-    """Print what the ledger says. `windows`: tumbling windows that were closed, and changes that they counted."""
-    if not sys.stdout.isatty():
-        print(json.dumps(_as_json(report, rejected, seconds, parts, windows)), flush=True)
-        return
+def show(verdict: Verdict, seconds: float) -> None:
+    """Print what the ledger says."""
+    if sys.stdout.isatty():
+        _show(verdict, seconds)
+    else:
+        print(json.dumps(_as_json(verdict, seconds)), flush=True)
+
+
+def _show(verdict: Verdict, seconds: float) -> None:
+    console = Console()
+    console.print(_results(verdict))
+    for problem in _problems(verdict.report):
+        console.print(f"[red]{problem}")
+    changes = verdict.parts["changes"].sent
+    console.print(f"{len(verdict.windows)} tumbling windows counted {sum(verdict.windows)} changes of {changes}.")
+    if verdict.kills:
+        repeated = verdict.report.explained
+        console.print(f"A process was killed; {repeated} deliveries repeat what it had not yet told a source.")
+    for name, yes in verdict.rejected.items():
+        console.print(f"The checker {'rejects' if yes else '[red]accepts[/red]'} a ledger with {name}.")
+    console.print(f"{'Sound' if verdict.sound else '[red]Not sound[/red]'}, after {seconds:.0f} s.")
+
+
+def _results(verdict: Verdict) -> RichTable:
     table = RichTable(title="What the functions wrote down", title_justify="left")
     table.add_column("mapping")
-    names = ("sent", "delivered", "filtered", "retried", "dead-lettered", "lost", "order violations", "duplicates")
-    for name in names:
-        table.add_column(name, justify="right")
-    for mapping, part in [*parts.items(), ("all", report)]:
-        if mapping == "all":
-            table.add_section()
+    for name in _numbers(verdict.report):
+        table.add_column(name.replace("_", " "), justify="right")
+    for mapping, part in verdict.parts.items():
         table.add_row(mapping, *map(str, _numbers(part).values()))
-    console = Console()
-    console.print(table)
-    for problem in (*report.lost, *report.disordered, *report.duplicates, *report.strange)[:10]:
-        console.print(f"[red]{problem}")
-    console.print(f"{windows[0]} tumbling windows counted {windows[1]} changes of {parts['changes'].sent}.")
-    for name, yes in rejected.items():
-        console.print(f"The checker {'rejects' if yes else '[red]accepts[/red]'} a ledger with {name}.")
-    console.print(f"{'Sound' if report.sound else '[red]Not sound[/red]'}, after {seconds:.0f} s.")
+    table.add_section()
+    table.add_row("all", *map(str, _numbers(verdict.report).values()))
+    return table
 
 
 def _numbers(report: Report) -> dict[str, int]:
@@ -125,19 +126,18 @@ def _numbers(report: Report) -> dict[str, int]:
     }
 
 
-def _as_json(
-    report: Report,
-    rejected: Mapping[str, bool],
-    seconds: float,
-    parts: Mapping[str, Report],
-    windows: tuple[int, int],
-) -> dict[str, object]:
+def _problems(report: Report) -> list[str]:
+    return [*report.lost, *report.disordered, *report.duplicates, *report.strange][:10]
+
+
+def _as_json(verdict: Verdict, seconds: float) -> dict[str, object]:
     return {
-        **_numbers(report),
-        "sound": report.sound,
-        "problems": [*report.lost, *report.disordered, *report.duplicates, *report.strange][:10],
-        "spoilt_ledgers_rejected": dict(rejected),
-        "windows": {"closed": windows[0], "counted": windows[1]},
+        **_numbers(verdict.report),
+        "sound": verdict.sound,
+        "problems": _problems(verdict.report),
+        "spoilt_ledgers_rejected": dict(verdict.rejected),
+        "windows": {"closed": len(verdict.windows), "counted": sum(verdict.windows)},
+        "kills": {"processes": verdict.kills, "explained_duplicates": verdict.report.explained},
         "seconds": round(seconds, 1),
-        "mappings": {mapping: _numbers(part) for mapping, part in parts.items()},
+        "mappings": {mapping: _numbers(part) for mapping, part in verdict.parts.items()},
     }
