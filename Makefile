@@ -10,7 +10,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 .DEFAULT_GOAL := test
 
 demo: $(STAMP)
-	@$(BIN)/pollers demo
+	@$(BIN)/pollers demo$(if $(WORKERS), --workers $(WORKERS))
 
 test: lint
 	$(BIN)/pytest --rules

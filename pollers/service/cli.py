@@ -290,9 +290,16 @@ def _event(content: bytes) -> dict[str, Any]:
 
 
 @cli.command()
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=1,
+    metavar="N",
+    help="Run the mappings in N processes, and kill one of them in the middle.",
+)
 @click.pass_context
-def demo(ctx: click.Context) -> None:
-    """Watch messages flow from embedded servers to functions, for some 15 seconds."""
+def demo(ctx: click.Context, workers: int) -> None:
+    """Watch records flow from embedded servers to functions, for some 15 seconds; with several workers for 30."""
     try:
         from pollers.service.demo import run_demo
     except ModuleNotFoundError as error:
@@ -301,7 +308,7 @@ def demo(ctx: click.Context) -> None:
         message = f'The demo needs {error.name}. Install it with: pip install "pollers[service,testing]"'
         raise click.ClickException(message) from None
 
-    ctx.exit(run_demo())
+    ctx.exit(run_demo(workers))
 
 
 def main(arguments: list[str] | None = None) -> None:

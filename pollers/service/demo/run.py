@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pollers.service.demo import scenario
-from pollers.service.demo.cast import alone
+from pollers.service.demo.cast import alone, several
 from pollers.service.demo.judge import history_of, judge
 from pollers.service.demo.show import Table, show
 from pollers.service.demo.stage import Stage, set_stage
@@ -20,24 +20,26 @@ __all__ = ["run_demo"]
 
 LIMIT: Final = 60.0  # seconds after which the demo ends even if something is left
 PACE: Final = 5.0  # seconds over which everything is sent
+SLOWLY: Final = 10.0  # the same for processes that come up meanwhile, and of which one is killed
 
 
-def run_demo() -> int:
+def run_demo(workers: int = 1) -> int:
     """Run it to its end; returns the exit code: 0 when nothing was lost, doubled or disordered."""
     with tempfile.TemporaryDirectory(prefix="pollers-demo-") as folder, set_stage(Path(folder)) as stage:
-        return asyncio.run(_play(stage))
+        return asyncio.run(_play(stage, workers))
 
 
-async def _play(stage: Stage) -> int:
+async def _play(stage: Stage, workers: int) -> int:
     sent = [one for one in scenario.everything() if one.mapping != "readings" or stage.topic is not None]
     begun = time.monotonic()
-    async with alone(stage) as cast:
+    async with alone(stage) if workers == 1 else several(stage, workers) as cast:
         with Table() as table:
-            producing = asyncio.create_task(_produce(stage, sent, PACE))
+            producing = asyncio.create_task(_produce(stage, sent, PACE if workers == 1 else SLOWLY))
             while time.monotonic() - begun < LIMIT:
                 await asyncio.sleep(0.25)
                 table.update(cast.lines())
                 report = check(history_of(stage, sent, cast.kills, cast.killed))
+                await cast.act(report.delivered / report.sent)
                 if producing.done() and await _finished(stage, report):
                     break
             await producing
