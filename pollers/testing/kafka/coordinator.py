@@ -1,6 +1,6 @@
 """The coordinator of the embedded Kafka on the wire: requests of consumer groups in, their answers out.
 
-It speaks the versions that aiokafka does; newer ones are offered to nobody.
+It speaks the versions that aiokafka does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aiokafka.protocol.group import (
 
 from pollers.testing.kafka.groups import NOT_COORDINATOR, Group, Refused, Wish
 
-__all__ = ["APIS", "Coordinator"]
+__all__ = ["APIS", "LAST", "Coordinator"]
 
 COMMIT, JOIN, BEAT, LEAVE, SYNC = 8, 11, 12, 13, 14  # keys of APIs
 APIS: Final = frozenset({JOIN, BEAT, LEAVE, SYNC})  # which are answered here and never by the mock
@@ -49,6 +49,7 @@ _REQUESTS: Final[Mapping[tuple[int, int], Any]] = {
         SyncGroupRequest_v3,
     )
 }
+LAST: Final = dict(sorted(_REQUESTS))  # versions that may be offered to clients
 
 
 class Coordinator:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import struct
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from pollers.testing.kafka.coordinator import Coordinator
+from pollers.testing.kafka.coordinator import LAST, Coordinator
 
 __all__ = ["HOST", "Front"]
 
 HOST: Final = "127.0.0.1"
-_ADDRESSED: Final = frozenset({3, 10})  # Metadata and FindCoordinator, whose answers name brokers
+_METADATA, _COORDINATOR, _VERSIONS = 3, 10, 18  # keys of APIs
+_KNOWN: Final = 2  # the last version of ApiVersions that the mock has
 
 
 class Front:
@@ -27,7 +27,7 @@ class Front:
         self._ports = tuple(ports)
         self._addresses: dict[bytes, bytes] = {}  # the mock's -> ours, as answers have them
         self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
 
     async def start(self) -> tuple[int, ...]:
         """Listen; returns the ports, in the order of the brokers."""
@@ -41,23 +41,25 @@ class Front:
         """Cut all connections, and take none."""
         for server in self._servers:
             server.close()
+        tasks = list(self._connections.values())
         for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+            connection.cut()
+        await asyncio.gather(*tasks)
         self.coordinator.close()
 
     async def _serve(self, number: int, port: int, reader: StreamReader, writer: StreamWriter) -> None:
         """One connection, until either side ends it."""
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
         try:
-            with suppress(OSError):  # the broker is down, and so are we
-                mock = await asyncio.open_connection(HOST, port)
-                await _Connection(self.coordinator, number, self._addresses, (reader, writer), mock).run()
-        finally:
-            self._connections.discard(task)
+            mock = await asyncio.open_connection(HOST, port)
+        except OSError:  # the broker is down, and so are we
             writer.close()
+            return
+        connection = _Connection(self.coordinator, number, self._addresses, (reader, writer), mock)
+        self._connections[connection] = task
+        await connection.run()
+        del self._connections[connection]
 
 
 class _Connection:
@@ -76,26 +78,31 @@ class _Connection:
         self._addresses = addresses
         self._from_client, self._to_client = client
         self._from_mock, self._to_mock = mock
-        self._addressed: set[int] = set()  # requests whose answers name brokers
+        self._changed: dict[int, Callable[[bytes], bytes]] = {}  # what is to be made of answers, by request
+
+    def cut(self) -> None:
+        """End it."""
+        self._to_client.close()
+        self._to_mock.close()
 
     async def run(self) -> None:
         """Until either side ends it."""
         sides = [asyncio.create_task(self._requests()), asyncio.create_task(self._answers())]
-        try:
-            await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for side in sides:
-                side.cancel()
-            await asyncio.gather(*sides, return_exceptions=True)
-            self._to_mock.close()
+        await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        for side in sides:
+            side.cancel()
+        await asyncio.gather(*sides, return_exceptions=True)
+        self.cut()
 
     async def _requests(self) -> None:
         """One after the other, as brokers take them."""
         while True:
             frame = await _read(self._from_client)
             api, version, number, length = struct.unpack_from(">hhih", frame)
-            if api in _ADDRESSED:
-                self._addressed.add(number)
+            if api in (_METADATA, _COORDINATOR):
+                self._changed[number] = self._with_our_addresses
+            elif api == _VERSIONS and version <= _KNOWN:  # newer ones are refused, and asked again
+                self._changed[number] = _with_our_versions
             body = frame[10 + max(length, 0) :]  # behind the client's id
             answer = await self._coordinator.answer(self._broker, api, version, body)
             if answer is None:
@@ -107,11 +114,23 @@ class _Connection:
         while True:
             frame = await _read(self._from_mock)
             (number,) = struct.unpack_from(">i", frame)
-            if number in self._addressed:
-                self._addressed.remove(number)
-                for theirs, ours in self._addresses.items():
-                    frame = frame.replace(theirs, ours)
-            await _write(self._to_client, frame)
+            change = self._changed.pop(number, None)
+            await _write(self._to_client, frame if change is None else change(frame))
+
+    def _with_our_addresses(self, frame: bytes) -> bytes:
+        for theirs, ours in self._addresses.items():
+            frame = frame.replace(theirs, ours)
+        return frame
+
+
+def _with_our_versions(frame: bytes) -> bytes:
+    """Kafka: ApiVersions, 0 to 2: the request's number, an error, and key, first and last version of each API."""
+    answer = bytearray(frame)
+    _, _, count = struct.unpack_from(">ihi", frame)
+    for at in range(10, 10 + 6 * count, 6):
+        api, _, last = struct.unpack_from(">hhh", frame, at)
+        struct.pack_into(">h", answer, at + 4, min(last, LAST.get(api, last)))
+    return bytes(answer)
 
 
 async def _read(reader: StreamReader) -> bytes:

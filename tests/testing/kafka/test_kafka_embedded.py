@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+from confluent_kafka import Consumer
 
 from pollers.errors import PollersError
 from pollers.testing.kafka import EmbeddedKafka, EmbeddedTopic
@@ -72,6 +75,32 @@ async def test_members_of_a_group_share_partitions_and_hand_them_over(pollers_ka
         async with asyncio.timeout(30):
             while len(one.assignment()) < 3:
                 await asyncio.sleep(0.05)
+
+
+def test_clients_of_another_make_share_a_group_too(pollers_kafka_topic: TopicMaker) -> None:
+    topic = pollers_kafka_topic(partitions=2)
+    settings = {"bootstrap.servers": topic.servers, "group.id": "group", "heartbeat.interval.ms": 100}
+    members = [Consumer({**settings, "session.timeout.ms": 6_000}) for _ in range(2)]
+    for one in members:
+        one.subscribe([topic.name])
+    deadline = time.monotonic() + 30
+    while [len(one.assignment()) for one in members] != [1, 1]:
+        assert time.monotonic() < deadline, "they never came to share"
+        for one in members:
+            one.poll(0.05)
+    for one in members:
+        one.close()
+
+
+def test_a_cluster_ends_quietly_under_its_clients(capfd: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedKafka() as kafka:
+        client = socket.create_connection(("127.0.0.1", kafka.servers.split(":")[1]))
+        client.sendall(b"\0\0\0\x0b" + b"\0\x12\0\0\0\0\0\x07\0\x01x")  # ApiVersions
+        assert client.recv(8)[4:] == b"\0\0\0\x07"
+    while client.recv(1_024):
+        pass
+    client.close()
+    assert capfd.readouterr().err == ""
 
 
 async def test_what_a_group_has_committed_can_be_looked_up(pollers_kafka_topic: TopicMaker) -> None:
