@@ -67,8 +67,9 @@ def _without_a_call(history: History) -> History:
 
 
 def _with_a_call_again(history: History) -> History:
-    """One good call happened once more, later."""
-    good = next(call for call in history.calls if call.answer == "ok" and call.ended is not None)
+    """One good call, of a process that was not killed, happened once more, later."""
+    killed = history.killed or ()
+    good = next(call for call in history.calls if call.answer == "ok" and call.process not in killed)
     again = replace(good, begun=(good.ended or 0.0) + 1.0, ended=(good.ended or 0.0) + 2.0)
     return replace(history, calls=[*history.calls, again])
 
