@@ -196,6 +196,9 @@ class Poller:
 
     async def _end(self, pump: Pump, tenure: Tenure, deadline: float) -> Left:
         """Give a grant up in order: start nothing, let what runs end, settle, release."""
+        if tenure.grant not in pump.tenures:  # it was lost between the word of its revocation and this task's turn
+            tenure.over.set()
+            return Left()
         pump.end(tenure)
         cut = 0
         if not await _wait(tenure.idle, deadline) and self._draining.is_set():

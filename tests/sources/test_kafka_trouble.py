@@ -14,6 +14,7 @@ from pollers import EventSourceMapping, Pollers
 from pollers.kafka.connection import KafkaConnection
 from pollers.service.demo.witness import Ledger, witnessed
 from pollers.sources.kafka.source import KafkaSource
+from pollers.telemetry import Event, PollerCrashed
 from pollers.testing.audit import History, Report, Sent, check
 from pollers.testing.kafka import EmbeddedKafka, EmbeddedTopic
 
@@ -88,6 +89,14 @@ def the_group_rebalances(kafka: EmbeddedKafka, topic: EmbeddedTopic) -> None:
     kafka.fail("SyncGroup", "REBALANCE_IN_PROGRESS", "NOT_COORDINATOR")
 
 
+class Crashes(list[PollerCrashed]):
+    """An observer that keeps only them."""
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, PollerCrashed):
+            self.append(event)
+
+
 @pytest.mark.parametrize(
     "trouble",
     [fetches_fail, leaders_move, the_coordinator_moves, the_coordinator_loads, the_group_rebalances],
@@ -119,6 +128,24 @@ async def test_a_member_that_was_forgotten_repeats_what_it_could_not_commit(tmp_
             await scene.write(RECORDS // 2)
             await scene.finish()
     report = scene.judge()
+    assert report.lost == ()
+    assert report.disordered == ()
+    assert report.delivered == RECORDS
+
+
+async def test_commits_that_a_rebalance_refuses_are_no_fault_of_the_mapping(tmp_path: Path) -> None:
+    crashes = Crashes()
+    with EmbeddedKafka() as kafka:
+        scene = Scene(kafka, tmp_path)
+        async with Pollers([scene.mapping()], observers=[crashes]):
+            for _ in range(3):
+                await scene.write(RECORDS // 3)
+                kafka.fail("OffsetCommit", *["REBALANCE_IN_PROGRESS"] * PARTITIONS)
+                kafka.fail("Heartbeat", "REBALANCE_IN_PROGRESS")
+                await asyncio.sleep(1.2)
+            await scene.finish()
+    report = scene.judge()
+    assert crashes == []
     assert report.lost == ()
     assert report.disordered == ()
     assert report.delivered == RECORDS

@@ -12,6 +12,7 @@ from pollers.errors import LostGrant
 from pollers.flow.records import Delivery, Policy
 from pollers.sources.memory import MemoryLog, MemoryLogSource
 from pollers.spi import Change, Failed, Grant, Granted, Lost, Outcome, Page, Progress, Resume, Returned, Revoked, Source
+from pollers.telemetry import Event, PollerCrashed
 from pollers.testing.functions import Invoked, ScriptedFunction
 from pollers.testing.loop import VirtualLoop, clock, idle, virtual_time
 
@@ -296,6 +297,30 @@ async def test_what_a_lost_partition_still_answers_is_not_kept() -> None:
         await asyncio.sleep(10)
     assert log.resume(SHARD).safe == (20, 0)
     assert function.calls[1].texts == [str(number) for number in range(10)]
+
+
+class Crashes(list[PollerCrashed]):
+    """An observer that keeps only them."""
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, PollerCrashed):
+            self.append(event)
+
+
+@virtual_time
+async def test_a_partition_that_is_lost_at_the_moment_of_its_revocation_ends_quietly() -> None:
+    log, crashes = filled(20), Crashes()
+    source, function = MemoryLogSource(log), ScriptedFunction(seconds=1)
+    mapping = Mapping("mapping", source, function, Policy(batch_size=10))
+    async with Pollers([mapping], clock=clock(), observers=[crashes]):
+        await function.called(1)
+        source.revoke(SHARD, asyncio.get_running_loop().time() + 10)
+        source.lose(SHARD)
+        await asyncio.sleep(10)
+        source.take(SHARD)
+        await asyncio.sleep(10)
+    assert crashes == []
+    assert log.resume(SHARD).safe == (20, 0)
 
 
 @virtual_time
