@@ -299,7 +299,7 @@ def _event(content: bytes) -> dict[str, Any]:
 )
 @click.pass_context
 def demo(ctx: click.Context, workers: int) -> None:
-    """Watch records flow from embedded servers to functions, for some 15 seconds; with several workers for 30."""
+    """Watch records flow from embedded servers to functions, for some 15 seconds; with several workers for 25."""
     try:
         from pollers.service.demo import run_demo
     except ModuleNotFoundError as error:

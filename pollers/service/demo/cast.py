@@ -26,7 +26,7 @@ from pollers.testing.audit import Call
 __all__ = ["Cast", "alone", "several"]
 
 GRACE: Final = 10.0  # seconds to drain in
-MIDDLE: Final = 0.65  # of everything is delivered when a process is killed
+MIDDLE: Final = 0.75  # of everything is delivered when a process is killed
 TAIL: Final = 20  # lines of their log that are shown when processes do not end well
 
 
