@@ -48,11 +48,13 @@ class Cluster:
         self.requests: list[dict[int, Committed]] = []  # commits, a request each
         self.fetches: list[dict[int, int]] = []
         self.consumers: list[ScriptedConsumer] = []
+        self.alone = True  # a consumer that joins is given everything
         self.stalled = False  # fetches bring nothing, whatever there is
         self.down: SourceError | None = None  # what every question is answered with
         self.refused: list[Exception] = []  # what the next commits are answered with
         self.faults: dict[int, list[SourceError]] = defaultdict(list)  # what the next fetches of a partition bring
         self.password = "first"
+        self.generation = 0
         self.news = asyncio.Event()
 
     def put(self, *values: str, partition: int = 0, key: str | None = None) -> None:
@@ -103,11 +105,12 @@ class ScriptedConsumer:
     """A `Consumer`: a member alone in its group has all partitions from the moment it joins."""
 
     def __init__(self, cluster: Cluster, terms: ConsumerTerms) -> None:
+        self.generation = -1
         self.alive_until = math.inf
         self.terms = terms
         self.closed = 0
         self.gone = False  # the group has gone on without us
-        self.alone = True
+        self.alone = cluster.alone
         self.trouble: SourceError | None = None  # what `check` raises once
         self._cluster = cluster
         self._positions: dict[int, int] = {}
@@ -119,6 +122,8 @@ class ScriptedConsumer:
     def assign(self, *partitions: int) -> None:
         assert self._listener is not None
         self.gone = False
+        self._cluster.generation += 1
+        self.generation = self._cluster.generation
         self._positions.clear()
         self._listener.assigned(partitions)
 

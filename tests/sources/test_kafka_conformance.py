@@ -10,11 +10,8 @@ import pytest
 from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.source import KafkaSource
 from pollers.spi import Source
-from pollers.testing.conformance import CHECKS, each_owner_of_a_log_has_a_higher_generation
+from pollers.testing.conformance import CHECKS
 from pollers.testing.kafka import EmbeddedKafka, EmbeddedTopic
-
-# Its owners are told apart by their group, which knows no other member's generation.
-KEPT = [check for check in CHECKS if check is not each_owner_of_a_log_has_a_higher_generation]
 
 
 class TopicStage:
@@ -34,6 +31,6 @@ class TopicStage:
 async def test_a_topic_is_a_source(lanes: str, pollers_kafka: EmbeddedKafka) -> None:
     """All checks side by side: what they wait for is the cluster's time."""
     async with asyncio.TaskGroup() as tasks:
-        for check in KEPT:
+        for check in CHECKS:
             topic = pollers_kafka.create_topic(check.__name__, partitions=3)
             tasks.create_task(check(TopicStage(topic, lanes=lanes)))

@@ -17,6 +17,7 @@ from pollers.sources.kafka.finished import LIMIT, RANGES, decode, encode
 from pollers.sources.kafka.port import Committed
 from pollers.sources.kafka.source import DRAIN, MARGIN, PAGE
 from pollers.sources.kafka.watch import LOOK, STALL
+from pollers.spi import Granted
 from pollers.telemetry import Event, LaneStalled, PartitionLost, PollerCrashed, RecordsMissed, SourceTroubled
 from pollers.testing.functions import Invoked, ScriptedFunction
 from pollers.testing.loop import clock, idle, virtual_time
@@ -91,6 +92,30 @@ async def test_one_batch_may_hold_several_partitions_and_each_has_one_batch_at_a
             running[partition] = call.ended
     for number in range(3):
         assert [one for one in seen(function) if one.startswith(f"{number}-")] == [f"{number}-{i}" for i in range(4)]
+
+
+@virtual_time
+async def test_a_read_that_is_called_off_in_the_moment_of_its_page_returns_it() -> None:
+    cluster = Cluster()
+    cluster.put("a")
+    cluster.stalled = True
+    source = cluster.source()
+    source.fit(mapping="orders", batch_size=10, window=0.0, timeout=3.0)
+    await source.open()
+    changes = source.changes()
+    granted = await anext(changes)
+    assert isinstance(granted, Granted)
+    reading = asyncio.ensure_future(source.read(granted.grant, 10))
+    await asyncio.sleep(1)
+    waiter = source._held[0].reader
+    assert waiter is not None
+    waiter.add_done_callback(lambda _: reading.cancel())
+    cluster.stalled = False
+    cluster.news.set()
+    page = await reading
+    assert [record.value for record in page.records] == [b"a"]
+    await source.close()
+    assert await anext(changes, None) is None
 
 
 @virtual_time
@@ -268,6 +293,23 @@ async def test_latest_is_committed_for_the_whole_topic_at_the_first_assignment()
         cluster.put("new", partition=1)
         await asyncio.sleep(1)
     assert seen(function) == ["new"]
+
+
+@pytest.mark.rule("12-24")
+@virtual_time
+async def test_latest_is_committed_for_partitions_of_other_members_too() -> None:
+    """A second member would otherwise take what is committed of the first for a group that has begun."""
+    cluster, function = Cluster(partitions=2), ScriptedFunction()
+    cluster.alone = False
+    cluster.put("old", partition=1)
+    async with Pollers([cluster.mapping(function, starting_position="LATEST")], clock=clock()):
+        await asyncio.sleep(1)
+        cluster.member.assign(0)
+        await asyncio.sleep(1)
+        assert {number: kept.offset for number, kept in cluster.committed.items()} == {0: 0, 1: 1}
+        cluster.member.assign(0, 1)
+        await asyncio.sleep(1)
+    assert not function.calls
 
 
 @virtual_time

@@ -57,7 +57,7 @@ class KafkaConsumer:
         self._terms = terms
         self._batchwise = batchwise
         self._consumer: Any = None
-        self._generation = -1  # of the last assignment
+        self.generation = -1
 
     async def start(self) -> None:
         terms = self._terms
@@ -102,7 +102,7 @@ class KafkaConsumer:
 
     def _joined(self) -> None:
         self.alive_until = asyncio.get_running_loop().time() + SESSION
-        self._generation = self._consumer._coordinator.generation
+        self.generation = self._consumer._coordinator.generation
 
     def _note_heartbeats(self) -> None:
         """Keep `alive_until`: from the moment a heartbeat was sent, not from when it was answered."""
@@ -197,7 +197,7 @@ class KafkaConsumer:
 
     async def commit(self, offsets: Mapping[int, Committed]) -> None:
         wanted = {self._name(one): OffsetAndMetadata(kept.offset, kept.metadata) for one, kept in offsets.items()}
-        coordinator, generation = self._consumer._coordinator, self._generation
+        coordinator, generation = self._consumer._coordinator, self.generation
         while True:
             try:
                 await coordinator.ensure_coordinator_known()
@@ -207,11 +207,12 @@ class KafkaConsumer:
                         raise LostGrant("The group has gone on without us; what was not committed is delivered again.")
                     await asyncio.shield(coordinator._do_commit_offsets(None, wanted))
                 return
-            except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+            except (UnknownMemberIdError, IllegalGenerationError) as error:
                 reason = "The group has gone on without us; what was not committed is delivered again."
                 raise LostGrant(reason) from error
             except KafkaError as error:
-                if not error.retriable:
+                # While the group rebalances it may refuse; what is revoked has time to be committed.
+                if not error.retriable and not isinstance(error, RebalanceInProgressError):
                     raise unusable(error, self._terms) from error
                 await asyncio.sleep(AGAIN)
 

@@ -76,6 +76,7 @@ class Listener(Protocol):
 class Consumer(Protocol):
     """A member of a consumer group. Whatever asks the cluster raises `SourceError` where that fails."""
 
+    generation: int  # of the group, at the last assignment: it grows with each; -1: there was none
     alive_until: float  # loop time: without a further heartbeat the group has given our partitions to others by then
 
     async def start(self) -> None:

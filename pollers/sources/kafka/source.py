@@ -119,7 +119,7 @@ class KafkaSource:
         self._consumer: Consumer | None = None
         self._fresh = False  # the consumer has not joined yet
         self._held: dict[int, _Held] = {}
-        self._generation = 0
+        self._assignments = 0  # how many there were, and revocations
         self._commits = Commits(self._commit)
         self._told: asyncio.Queue[Change | None] | None = None
         self._demand = asyncio.Event()
@@ -198,13 +198,13 @@ class KafkaSource:
     def assigned(self, partitions: Collection[int]) -> None:
         """The group's assignment; each partition is granted once it is known where to begin."""
         self._watch.joined()
-        self._generation += 1
-        self._do(self._begin(self._generation, sorted(partitions)))
+        self._assignments += 1
+        self._do(self._begin(self._assignments, sorted(partitions)))
 
     async def revoked(self, partitions: Collection[int], *, lost: bool) -> None:
         """Wait until what runs has ended and is committed, as far as the rebalance allows; lost ones are only told."""
         self._watch.joining()
-        self._generation += 1
+        self._assignments += 1
         held = [one for one in self._held.values() if one.number in partitions]
         if lost:
             self._lose(held)
@@ -238,10 +238,10 @@ class KafkaSource:
 
     # Where a partition begins
 
-    async def _begin(self, generation: int, partitions: Sequence[int]) -> None:
+    async def _begin(self, assignment: int, partitions: Sequence[int]) -> None:
         """Find where each is read from, and grant it. Tried again until the group decides otherwise."""
         failures = 0
-        while generation == self._generation and partitions:
+        while assignment == self._assignments and partitions:
             try:
                 starts = await self._starts.of(self._member(), partitions)
             except LostGrant:
@@ -254,13 +254,13 @@ class KafkaSource:
                 self._tell(Troubled("begin", str(error), delay))
                 await asyncio.sleep(delay)
                 continue
-            if generation == self._generation:
+            if assignment == self._assignments:
                 for number in partitions:
                     self._grant(number, starts[number])
             return
 
     def _grant(self, number: int, start: Start) -> None:
-        grant = Grant(Partition(f"{self._topic}-{number}"), self._generation, start.resume)
+        grant = Grant(Partition(f"{self._topic}-{number}"), self._member().generation, start.resume)
         self._held[number] = _Held(number, grant, start.offset, start.gap, next=start.offset)
         self._member().seek(number, start.offset)
         self._tell(Granted(grant))
@@ -273,11 +273,16 @@ class KafkaSource:
         if held.rest or held.gap:
             return self._page(held, limit)
         held.limit = limit
-        held.reader = asyncio.get_running_loop().create_future()
+        reader: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        held.reader = reader
         self._demand.set()
         self._member().want(held.number)
         try:
-            return await held.reader
+            return await reader
+        except asyncio.CancelledError:
+            if reader.done() and not reader.cancelled():
+                return reader.result()  # it was called off between the page's coming and its own turn
+            raise
         finally:
             held.reader = None
 
