@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
@@ -30,6 +31,9 @@ SHOWS = {
 }
 
 
+TITLES = {"dead_lettered": "dead", "order_violations": "disordered", "duplicates": "doubled"}  # shorter than the names
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One mapping, now."""
@@ -48,6 +52,8 @@ class Table:
 
     def __enter__(self) -> Self:
         if self._live is not None:
+            for mapping, what in SHOWS.items():
+                self._console.print(f"[bold]{mapping:9}[/bold] [dim]{what}")
             self._live.start()
         return self
 
@@ -67,14 +73,19 @@ class Table:
 
 
 def _live_table(lines: Iterable[Line]) -> RichTable:
-    table = RichTable(title="pollers demo", title_justify="left")
-    table.add_column("mapping")
-    table.add_column("shows", style="dim")
+    table = _table("As it runs")
     for line in lines:
-        if len(table.columns) == len(("mapping", "shows")):
+        if len(table.columns) == 1:
             for title in line.numbers:
                 table.add_column(title, justify="right")
-        table.add_row(line.mapping, SHOWS[line.mapping], *map(str, line.numbers.values()))
+        table.add_row(line.mapping, *map(str, line.numbers.values()))
+    return table
+
+
+def _table(title: str) -> RichTable:
+    """An empty one, whose rows begin with a mapping. As narrow as it can be: terminals have 80 columns."""
+    table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("mapping")
     return table
 
 
@@ -102,10 +113,9 @@ def _show(verdict: Verdict, seconds: float) -> None:
 
 
 def _results(verdict: Verdict) -> RichTable:
-    table = RichTable(title="What the functions wrote down", title_justify="left")
-    table.add_column("mapping")
+    table = _table("What the functions wrote down")
     for name in _numbers(verdict.report):
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(TITLES.get(name, name), justify="right")
     for mapping, part in verdict.parts.items():
         table.add_row(mapping, *map(str, _numbers(part).values()))
     table.add_section()
