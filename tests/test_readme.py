@@ -41,9 +41,11 @@ def test_the_configuration_example_is_valid(tmp_path: Path) -> None:
 
 def test_the_fixture_example_is_a_test_that_passes(pytester: pytest.Pytester) -> None:
     (example,) = (block for block in blocks("python") if "def test_" in block)
-    body = "\n    import boto3\n    boto3.client('sqs').send_message(QueueUrl=queue.url, MessageBody='x')\n"
-    pytester.makepyfile(example.rstrip() + body)
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    aws, kafka = example.rstrip().split("\n\n\n")
+    aws += "\n    import boto3\n    boto3.client('sqs').send_message(QueueUrl=queue.url, MessageBody='x')\n"
+    kafka += "\n    topic.put('a payment', 'key')\n"
+    pytester.makepyfile(f"{aws}\n\n{kafka}")
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
 
 def test_every_command_of_the_readme_exists() -> None:
