@@ -131,30 +131,19 @@ def _policy(mapping: MappingConfig) -> Policy:
         reports=mapping.reports,
         max_bytes=mapping.max_bytes,
     )
-    match mapping.terms:
-        case QueueTerms() as terms:
-            return replace(common, throttle_hold=terms.throttle_hold)
-        case KafkaTerms() as terms:
-            return replace(
-                common,
-                retries=terms.maximum_retry_attempts,
-                max_age=terms.maximum_record_age_in_seconds,
-                bisect=terms.bisect_batch_on_function_error,
-                destination=terms.destination is not None,
-                drop_undelivered=terms.drop_undelivered,
-                backoff_cap=terms.backoff,
-            )
-        case StreamTerms() as terms:
-            return replace(
-                common,
-                retries=terms.maximum_retry_attempts,
-                max_age=terms.maximum_record_age_in_seconds,
-                bisect=terms.bisect_batch_on_function_error,
-                tumbling=terms.tumbling_window_in_seconds,
-                destination=terms.destination is not None,
-                drop_undelivered=terms.drop_undelivered,
-                backoff_cap=terms.backoff,
-            )
+    terms = mapping.terms
+    if isinstance(terms, QueueTerms):
+        return replace(common, throttle_hold=terms.throttle_hold)
+    return replace(
+        common,
+        retries=terms.maximum_retry_attempts,
+        max_age=terms.maximum_record_age_in_seconds,
+        bisect=terms.bisect_batch_on_function_error,
+        tumbling=terms.tumbling_window_in_seconds if isinstance(terms, StreamTerms) else 0.0,
+        destination=terms.destination is not None,
+        drop_undelivered=terms.drop_undelivered,
+        backoff_cap=terms.backoff,
+    )
 
 
 def _source(mapping: MappingConfig, shared: _Shared) -> Source:
