@@ -53,6 +53,7 @@ class Cluster:
         self.down: SourceError | None = None  # what every question is answered with
         self.refused: list[Exception] = []  # what the next commits are answered with
         self.faults: dict[int, list[SourceError]] = defaultdict(list)  # what the next fetches of a partition bring
+        self.gates: list[asyncio.Event] = []  # the next questions for the oldest offsets wait for one each
         self.password = "first"
         self.generation = 0
         self.news = asyncio.Event()
@@ -157,6 +158,8 @@ class ScriptedConsumer:
         return {number: kept for number, kept in self._cluster.committed.items() if number in partitions}
 
     async def beginning(self, partitions: Collection[int]) -> dict[int, int]:
+        if self._cluster.gates:
+            await self._cluster.gates.pop(0).wait()
         self._answer()
         return {number: self._cluster.logs[number].oldest for number in partitions}
 

@@ -15,7 +15,8 @@ from pollers.errors import LostGrant, SourceError
 from pollers.flow.records import Failed, Returned
 from pollers.sources.kafka.finished import LIMIT, RANGES, decode, encode
 from pollers.sources.kafka.port import Committed
-from pollers.sources.kafka.source import DRAIN, MARGIN, PAGE
+from pollers.sources.kafka.reading import PAGE
+from pollers.sources.kafka.source import DRAIN, MARGIN
 from pollers.sources.kafka.watch import LOOK, STALL
 from pollers.spi import Granted
 from pollers.telemetry import Event, LaneStalled, PartitionLost, PollerCrashed, RecordsMissed, SourceTroubled
@@ -107,7 +108,7 @@ async def test_a_read_that_is_called_off_in_the_moment_of_its_page_returns_it() 
     assert isinstance(granted, Granted)
     reading = asyncio.ensure_future(source.read(granted.grant, 10))
     await asyncio.sleep(1)
-    waiter = source._held[0].reader
+    waiter = source._reading.held[0].reader
     assert waiter is not None
     waiter.add_done_callback(lambda _: reading.cancel())
     cluster.stalled = False
@@ -163,6 +164,29 @@ async def test_records_that_are_deleted_before_they_are_read_are_said() -> None:
     (missed,) = notes.of(RecordsMissed)
     assert "offset 1" in missed.detail
     assert "goes on at 3" in missed.detail
+
+
+@virtual_time
+async def test_what_was_fetched_before_a_rebalance_is_not_given_to_who_has_the_partition_after_it() -> None:
+    cluster, function = Cluster(partitions=2), ScriptedFunction()
+    cluster.put("a", "b", partition=0)
+    async with Pollers([cluster.mapping(function)], clock=clock()):
+        await asyncio.sleep(2)
+        cluster.stalled = True
+        cluster.put("c", "d", partition=0)
+        cluster.trim(3, partition=0)
+        cluster.put("x", partition=1)
+        cluster.gates.append(gate := asyncio.Event())
+        cluster.stalled = False
+        cluster.news.set()
+        await asyncio.sleep(0.01)
+        await cluster.member.revoke()
+        cluster.member.assign(0, 1)
+        await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.sleep(5)
+    assert sorted(seen(function)) == ["a", "b", "d", "x"]
+    assert {number: kept.offset for number, kept in cluster.committed.items()} == {0: 4, 1: 1}
 
 
 # What is committed

@@ -11,17 +11,17 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from pollers.clock import Clock
 from pollers.errors import ConfigurationError, LostGrant, PollersError, Problem, SourceError
-from pollers.flow.records import Delivery, Grant, Page, Partition, Progress, Raw, Shape
+from pollers.flow.records import Delivery, Grant, Page, Partition, Progress, Shape
 from pollers.kafka.connection import KafkaConnection
 from pollers.sources.kafka.client import KafkaConsumer, twin
 from pollers.sources.kafka.commits import Commits
 from pollers.sources.kafka.finished import RANGES, encode
-from pollers.sources.kafka.port import Brought, Committed, Consumer, ConsumerTerms, Fetched, OutOfRange, Unreadable
+from pollers.sources.kafka.port import Committed, Consumer, ConsumerTerms
+from pollers.sources.kafka.reading import PAGE, Held, Reading, pause
 from pollers.sources.kafka.shape import KafkaShape
 from pollers.sources.kafka.starts import OutOfRangePolicy, Start, StartingPosition, Starts
 from pollers.sources.kafka.watch import Watch
@@ -35,30 +35,7 @@ SETTLE: Final = 1.0  # seconds between two commits of a partition
 WINDOW: Final = 0.5  # seconds that a batch waits for more. AWS: 3.1-3
 DRAIN: Final = 10.0  # seconds beyond a function's timeout in which partitions are given up
 MARGIN: Final = 2.0  # seconds of them that are left for the last commit and for joining again
-WAIT: Final = 0.5  # seconds that a fetch waits for records
-PAGE: Final = 2_000  # records of a page at most
 TWINS: Final = 30.0  # seconds within which a static member that is put out twice has a twin
-FIRST, CAP = 0.5, 15.0  # seconds before the next try after a fault
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """One partition while it is ours."""
-
-    number: int
-    grant: Grant
-    base: int  # where it was read from first: what is committed while nothing is finished
-    gap: str = ""  # to be said with the next page
-    reader: asyncio.Future[Page] | None = None  # who waits for its next page
-    limit: int = 0
-    rest: Sequence[Raw] = ()  # fetched and not handed out, as the reader wanted fewer
-    next: int = 0  # the offset behind `rest`
-    ended: asyncio.Event = field(default_factory=asyncio.Event)  # released, or lost
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for its next page."""
-        return self.reader is not None and not self.reader.done()
 
 
 class KafkaSource:
@@ -118,11 +95,9 @@ class KafkaSource:
         self._timeout = 0.0
         self._consumer: Consumer | None = None
         self._fresh = False  # the consumer has not joined yet
-        self._held: dict[int, _Held] = {}
         self._assignments = 0  # how many there were, and revocations
         self._commits = Commits(self._commit)
         self._told: asyncio.Queue[Change | None] | None = None
-        self._demand = asyncio.Event()
         self._lost_at: list[float] = []
 
     def fit(self, *, mapping: str, batch_size: int, window: float, timeout: float) -> None:
@@ -131,6 +106,7 @@ class KafkaSource:
         self._timeout = timeout
         self._starts = Starts(self._topic, self._group, self._starting_position, self._out_of_range)
         self._watch = Watch(self._group, self._topic, self._rebalance)
+        self._reading = Reading(self._starts, self._watch, self._requests, self._tell, self._clock.wall)
 
     @property
     def ours_until(self) -> float:
@@ -165,7 +141,7 @@ class KafkaSource:
     async def changes(self) -> AsyncIterator[Change]:
         """Partitions as the group assigns and revokes them."""
         self._told = told = asyncio.Queue[Change | None]()
-        self._held.clear()
+        self._reading.held.clear()
         if not self._fresh or self._consumer is None:  # the mapping starts again: as a new member
             await self._leave()
             await self._connect()
@@ -174,8 +150,8 @@ class KafkaSource:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             work = [
-                tasks.create_task(self._fetch(self._consumer)),
-                tasks.create_task(self._watch.run(self._consumer, self._waiting)),
+                tasks.create_task(self._reading.run(self._consumer, self._shape)),
+                tasks.create_task(self._watch.run(self._consumer, self._reading.waiting)),
             ]
             self._watch.joining()
             self._consumer.join(self)
@@ -205,7 +181,7 @@ class KafkaSource:
         """Wait until what runs has ended and is committed, as far as the rebalance allows; lost ones are only told."""
         self._watch.joining()
         self._assignments += 1
-        held = [one for one in self._held.values() if one.number in partitions]
+        held = [one for one in self._reading.held.values() if one.number in partitions]
         if lost:
             self._lose(held)
             if self._instance is not None:
@@ -213,7 +189,7 @@ class KafkaSource:
             return
         deadline = asyncio.get_running_loop().time() + self._rebalance - MARGIN
         for one in held:
-            self._stop_reading(one)
+            one.stop()
             self._tell(Revoked(one.grant, deadline))
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline + MARGIN / 2):
@@ -221,9 +197,9 @@ class KafkaSource:
                     await one.ended.wait()
         self._lose([one for one in held if not one.ended.is_set()])
 
-    def _lose(self, held: Sequence[_Held]) -> None:
+    def _lose(self, held: Sequence[Held]) -> None:
         for one in held:
-            self._drop(one)
+            self._reading.drop(one)
             self._tell(Lost(one.grant))
 
     def _look_for_twin(self) -> None:
@@ -250,9 +226,8 @@ class KafkaSource:
                 if error.missing:
                     raise
                 failures += 1
-                delay = min(FIRST * 2.0 ** min(failures - 1, 10), CAP)
-                self._tell(Troubled("begin", str(error), delay))
-                await asyncio.sleep(delay)
+                self._tell(Troubled("begin", str(error), pause(failures)))
+                await asyncio.sleep(pause(failures))
                 continue
             if assignment == self._assignments:
                 for number in partitions:
@@ -261,7 +236,7 @@ class KafkaSource:
 
     def _grant(self, number: int, start: Start) -> None:
         grant = Grant(Partition(f"{self._topic}-{number}"), self._member().generation, start.resume)
-        self._held[number] = _Held(number, grant, start.offset, start.gap, next=start.offset)
+        self._reading.held[number] = Held(number, grant, base=start.offset, gap=start.gap, next=start.offset)
         self._member().seek(number, start.offset)
         self._tell(Granted(grant))
 
@@ -269,119 +244,18 @@ class KafkaSource:
 
     async def read(self, grant: Grant, limit: int) -> Page:
         """The partition's next records; waits for some. Raises `LostGrant` when it is no longer ours."""
-        held = self._of(grant)
-        if held.rest or held.gap:
-            return self._page(held, limit)
-        held.limit = limit
-        reader: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
-        held.reader = reader
-        self._demand.set()
-        self._member().want(held.number)
-        try:
-            return await reader
-        except asyncio.CancelledError:
-            if reader.done() and not reader.cancelled():
-                return reader.result()  # it was called off between the page's coming and its own turn
-            raise
-        finally:
-            held.reader = None
-
-    async def _fetch(self, consumer: Consumer) -> None:
-        """The one loop that asks the cluster for records."""
-        failures = 0
-        while True:
-            wanted = {number: min(self._held[number].limit, PAGE) for number in self._waiting()}
-            if not wanted:
-                self._demand.clear()
-                await self._demand.wait()
-                continue
-            try:
-                brought = await consumer.fetch(wanted, WAIT)
-            except SourceError as error:
-                if error.missing:
-                    raise
-                failures += 1
-                self._requests["Fetch", "error"] += 1
-                delay = min(FIRST * 2.0 ** min(failures - 1, 10), CAP)
-                self._tell(Troubled("fetch", str(error), delay))
-                await asyncio.sleep(delay)
-                continue
-            failures = 0
-            for one in brought:
-                await self._hand_out(one)
-            await asyncio.sleep(0)  # records may be there without a wait: others get their turn
-
-    def _waiting(self) -> list[int]:
-        """The partitions whose readers wait for more."""
-        return [held.number for held in self._held.values() if held.waits]
-
-    async def _hand_out(self, brought: Brought) -> None:
-        """Give a partition's reader what came for it."""
-        self._requests["Fetch", "ok" if isinstance(brought, Fetched) else "error"] += 1
-        held = self._held.get(brought.partition)
-        if held is None:
-            return  # it was revoked in the meantime; its next owner reads on from what was committed
-        match brought:
-            case Fetched():
-                held.rest, held.next = brought.records, brought.next
-                self._watch.read(held.number)
-            case OutOfRange():
-                if not await self._overtaken(held, brought.offset):
-                    return  # the next fetch finds it out of range again
-            case Unreadable():
-                if held.reader is not None and held.waits:
-                    held.reader.set_exception(brought.error)
-                return
-        if held.reader is not None and held.waits:
-            held.reader.set_result(self._page(held, held.limit))
-
-    def _page(self, held: _Held, limit: int) -> Page:
-        """What is there for a reader, up to its limit."""
-        records = held.rest[:limit] if len(held.rest) > limit else held.rest
-        held.rest = held.rest[limit:]
-        position = records[-1].offset if held.rest else held.next - 1
-        gap, held.gap = held.gap, ""
-        return Page(
-            records,
-            nbytes=self._shape.size_bounds(records),
-            position=(position, 0) if position >= 0 and (records or held.next) else None,
-            behind=self._behind(held, records),
-            gap=gap,
-        )
-
-    def _behind(self, held: _Held, records: Sequence[Raw]) -> float | None:
-        """Seconds: the age of the last record where more are in the log."""
-        lag = self._member().lag(held.number)
-        if lag is None or not records:
-            return 0.0 if lag == 0 else None
-        return max(0.0, self._clock.wall() - self.shape.arrived(records[-1])) if lag or held.rest else 0.0
-
-    async def _overtaken(self, held: _Held, offset: int) -> bool:
-        """Records were deleted faster than they were read. Whether it is known where to go on."""
-        consumer, which = self._member(), (held.number,)
-        try:
-            oldest, newest = await consumer.beginning(which), await consumer.end(which)
-        except SourceError as error:
-            self._tell(Troubled("fetch", str(error), FIRST))
-            await asyncio.sleep(FIRST)
-            return False
-        if self._held.get(held.number) is not held:
-            return False
-        to, _, held.gap = self._starts.out(held.number, offset, oldest[held.number], newest[held.number])
-        consumer.seek(held.number, to)
-        held.rest, held.next = (), to
-        return True
+        return await self._reading.read(self._member(), self._shape, self._reading.of(grant), limit)
 
     # Settling
 
     async def settle(self, grant: Grant, progress: Progress) -> None:
         """Commit. Partitions that settle at once share a request. Raises `LostGrant`."""
-        held = self._of(grant)
+        held = self._reading.of(grant)
         offset = held.base if progress.safe is None else progress.safe[0] + 1
         try:
             await self._commits.add(held.number, Committed(offset, encode(offset, progress.above)))
         except LostGrant:
-            self._drop(held)
+            self._reading.drop(held)
             raise
 
     async def _commit(self, offsets: Mapping[int, Committed]) -> None:
@@ -397,16 +271,15 @@ class KafkaSource:
 
     async def release(self, grant: Grant) -> None:
         """Read and settle no more of it; a rebalance that waits for it goes on."""
-        held = self._held.get(int(grant.partition.rpartition("-")[2]))
-        if held is not None and held.grant is grant:
-            self._drop(held)
+        with suppress(LostGrant):
+            self._reading.drop(self._reading.of(grant))
 
     async def close(self) -> None:
         """Leave the group."""
         if self._told is not None:
             self._told.put_nowait(None)
-        for held in list(self._held.values()):
-            self._drop(held)
+            for held in list(self._reading.held.values()):
+                self._reading.drop(held)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -416,27 +289,10 @@ class KafkaSource:
 
     # Whose it is
 
-    def _of(self, grant: Grant) -> _Held:
-        held = self._held.get(int(grant.partition.rpartition("-")[2]))
-        if held is None or held.grant is not grant:
-            raise LostGrant(f"{grant.partition} belongs to another member of {self._group} by now.")
-        return held
-
     def _member(self) -> Consumer:
         if self._consumer is None:
             raise SourceError(f"consumer group {self._group}", "it was left", "Open the source again.")
         return self._consumer
-
-    def _stop_reading(self, held: _Held) -> None:
-        held.rest = ()
-        if held.reader is not None and held.waits:
-            held.reader.set_result(Page((), 0))
-
-    def _drop(self, held: _Held) -> None:
-        if self._held.get(held.number) is held:
-            del self._held[held.number]
-        self._stop_reading(held)
-        held.ended.set()
 
 
 def _delivery(lanes: Lanes) -> Delivery:
