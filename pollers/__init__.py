@@ -130,7 +130,12 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'pollers' has no attribute {name!r}")
-    value = getattr(import_module(f"pollers.{home}"), name)
+    try:
+        value = getattr(import_module(f"pollers.{home}"), name)
+    except ModuleNotFoundError as error:
+        if "kafka" in home:
+            error.add_note('Kafka\'s client is an extra: pip install "pollers[kafka]"')
+        raise
     globals()[name] = value
     return value
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +186,11 @@ def test_every_public_name_is_there() -> None:
     assert set(dir(pollers)) == set(pollers.__all__)
     with pytest.raises(AttributeError):
         _ = pollers.nothing_of_this_name
+
+
+@pytest.mark.parametrize("name", ["KafkaSource", "KafkaConnection", "KafkaDestination"])
+def test_what_needs_the_client_of_kafka_says_so_where_it_is_missing(name: str) -> None:
+    code = f"import sys; sys.modules['aiokafka'] = None; import pollers; pollers.{name}"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert 'pip install "pollers[kafka]"' in ran.stderr
