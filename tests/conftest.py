@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from moto_process import moto_process
 from rules_report import Report, Rulebook, read
 
 settings.register_profile("pollers", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
@@ -24,6 +23,8 @@ RULES = Path(__file__).with_name("rules.toml")
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a DynamoDB that somebody else wrote, one for all tests: each has tables of its own."""
+    from moto_process import moto_process  # not above: the tests of the rules' report take this file without the other
+
     with moto_process(tmp_path_factory.mktemp("moto")) as url:
         yield url
 
