@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from pollers.sources.kafka.client import KafkaConsumer
 from pollers.sources.kafka.source import KafkaSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-from kafka_broker import KafkaBroker
+from kafka_broker import KafkaBroker, free_ports
 
 __all__ = ["KafkaBroker", "bare", "broker", "fill", "group", "lacks", "ours"]
 
@@ -41,11 +40,8 @@ def lacks() -> str:
 @asynccontextmanager
 async def broker() -> AsyncIterator[KafkaBroker]:
     """A real one, which takes a core of its own."""
-    with tempfile.TemporaryDirectory(prefix="pollers-bench-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        probe.close()
-        running = KafkaBroker(Path(folder), port)
+    with tempfile.TemporaryDirectory(prefix="pollers-bench-") as folder:
+        running = KafkaBroker(Path(folder), free_ports(KafkaBroker.PORTS))
         try:
             await asyncio.to_thread(running.start)
             yield running

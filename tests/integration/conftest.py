@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kafka_broker import KafkaBroker
+from kafka_broker import KafkaBroker, free_ports
 from kinesis_client import LACKS, KinesisServer
 from moto_process import moto_process
 
@@ -118,22 +118,9 @@ def secure_kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ka
 
 @contextmanager
 def _kafka(folder: Path, **settings: str) -> Iterator[KafkaBroker]:
-    port = _free_ports(10)
+    port = free_ports(KafkaBroker.PORTS)
     try:
         _start("kafka.sh", folder, port, **settings)
         yield KafkaBroker(folder, port)
     finally:
         subprocess.run([str(SERVERS / "kafka.sh"), "stop", str(folder), str(port)], check=True, timeout=60)
-
-
-def _free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free."""
-    while True:
-        first = _free_port()
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            continue
-        return first

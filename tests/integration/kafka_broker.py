@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 from pathlib import Path
 
@@ -11,8 +12,25 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 SCRIPT = Path(__file__).with_name("servers") / "kafka.sh"
 
 
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first: int = probe.getsockname()[1]
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return first
+
+
 class KafkaBroker:
     """One broker at a port of 127.0.0.1."""
+
+    PORTS = 10  # in a row that it takes: see its script
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
