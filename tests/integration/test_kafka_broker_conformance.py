@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import product
 from typing import Any
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from kafka_broker import KafkaBroker
 
@@ -30,15 +30,14 @@ class TopicStage:
         await self.producer.send_and_wait(self.topic, text.encode(), key=key.encode())
 
 
-@pytest.mark.parametrize("lanes", ["partition", "key", "none"])
-async def test_a_topic_is_a_source(lanes: str, kafka_broker: KafkaBroker) -> None:
-    """All checks side by side: what they wait for is the cluster's time."""
+async def test_a_topic_is_a_source(kafka_broker: KafkaBroker) -> None:
+    """All checks side by side, with all kinds of lanes: what they wait for is the cluster's time."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka_broker.servers)
     await producer.start()
     try:
         async with asyncio.TaskGroup() as tasks:
-            for check in CHECKS:
-                topic = f"{check.__name__}-{time.time_ns()}"
+            for check, lanes in product(CHECKS, ("partition", "key", "none")):
+                topic = f"{check.__name__}-{lanes}-{time.time_ns()}"
                 await kafka_broker.create_topic(topic, partitions=3)
                 tasks.create_task(check(TopicStage(topic, kafka_broker.servers, producer, lanes=lanes)))
     finally:

@@ -233,7 +233,8 @@ async def test_many_that_open_a_new_file_at_once_have_one_file(tmp_path: Path) -
     await asyncio.gather(*(store.open() for store in stores))
     await asyncio.gather(*(s.create("mapping", [Row(Partition(f"{n}"))]) for n, s in enumerate(stores)))
     assert len(await stores[0].load("mapping")) == 8
-    await asyncio.gather(*(store.close() for store in stores))
+    for store in stores:  # of several that close at once none may be the last, which takes the log away
+        await store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["state.db"]
 
 
