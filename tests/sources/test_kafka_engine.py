@@ -336,6 +336,29 @@ async def test_latest_is_committed_for_partitions_of_other_members_too() -> None
     assert not function.calls
 
 
+@pytest.mark.rule("12-24")
+@virtual_time
+async def test_a_member_waits_for_the_one_that_says_where_the_group_begins() -> None:
+    """Its own word could come when that one has read on, and would be taken for how far it has come."""
+    cluster, function, notes = Cluster(partitions=2), ScriptedFunction(), Notes()
+    cluster.alone = False
+    cluster.put("old", partition=1)
+    async with Pollers([cluster.mapping(function, starting_position="LATEST")], observers=[notes], clock=clock()):
+        await asyncio.sleep(1)
+        cluster.member.assign(1)
+        await asyncio.sleep(5)
+        assert not cluster.requests
+        assert not notes.of(SourceTroubled)
+        await asyncio.sleep(10)
+        assert "has not said where group group begins" in notes.of(SourceTroubled)[0].reason
+        cluster.committed = {0: Committed(0, ""), 1: Committed(1, "")}
+        cluster.put("new", partition=1)
+        await asyncio.sleep(1)
+        assert seen(function) == ["new"]
+        await asyncio.sleep(2)
+    assert [set(request) for request in cluster.requests] == [{1}]
+
+
 @virtual_time
 async def test_a_group_that_goes_on_while_it_begins_is_asked_again_after_the_next_assignment() -> None:
     cluster, function, notes = Cluster(), ScriptedFunction(), Notes()

@@ -35,6 +35,8 @@ SETTLE: Final = 1.0  # seconds between two commits of a partition
 WINDOW: Final = 0.5  # seconds that a batch waits for more. AWS: 3.1-3
 DRAIN: Final = 10.0  # seconds beyond a function's timeout in which partitions are given up
 MARGIN: Final = 2.0  # seconds of them that are left for the last commit and for joining again
+TURN: Final = 0.2  # seconds between two looks whether another member has said where the group begins
+SAID: Final = 50  # looks after which that is said
 TWINS: Final = 30.0  # seconds within which a static member that is put out twice has a twin
 
 
@@ -216,7 +218,7 @@ class KafkaSource:
 
     async def _begin(self, assignment: int, partitions: Sequence[int]) -> None:
         """Find where each is read from, and grant it. Tried again until the group decides otherwise."""
-        failures = 0
+        failures = turns = 0
         while assignment == self._assignments and partitions:
             try:
                 starts = await self._starts.of(self._member(), partitions)
@@ -228,6 +230,13 @@ class KafkaSource:
                 failures += 1
                 self._tell(Troubled("begin", str(error), pause(failures)))
                 await asyncio.sleep(pause(failures))
+                continue
+            if starts is None:
+                turns += 1
+                if turns % SAID == 0:
+                    reason = f"the member that has the first partition has not said where group {self._group} begins"
+                    self._tell(Troubled("begin", reason, TURN))
+                await asyncio.sleep(TURN)
                 continue
             if assignment == self._assignments:
                 for number in partitions:

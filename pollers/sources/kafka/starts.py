@@ -35,13 +35,18 @@ class Starts:
     position: StartingPosition
     out_of_range: OutOfRangePolicy
 
-    async def of(self, consumer: Consumer, partitions: Sequence[int]) -> dict[int, Start]:
-        """Where each of them goes on. Raises `SourceError`, and `LostGrant` when they are others' by now."""
+    async def of(self, consumer: Consumer, partitions: Sequence[int]) -> dict[int, Start] | None:
+        """Where each of an assignment's partitions goes on; None while another member is to say where the group begins.
+
+        Raises `SourceError`, and `LostGrant` when they are others' by now.
+        """
         committed = await consumer.committed(partitions)
         oldest = await consumer.beginning(partitions)
         newest = await consumer.end(partitions)
         new = [number for number in partitions if number not in committed]
-        first = await self._first(consumer, new, oldest) if new else {}
+        first = await self._first(consumer, new, oldest, partitions) if new else {}
+        if first is None:
+            return None
         starts = {number: Start(first[number], Resume()) for number in new}
         for number, kept in committed.items():
             if oldest[number] <= kept.offset <= newest[number]:
@@ -51,7 +56,9 @@ class Starts:
                 starts[number] = self.out(number, kept.offset, oldest[number], newest[number])
         return starts
 
-    async def _first(self, consumer: Consumer, partitions: Sequence[int], oldest: Mapping[int, int]) -> dict[int, int]:
+    async def _first(
+        self, consumer: Consumer, partitions: Sequence[int], oldest: Mapping[int, int], assigned: Sequence[int]
+    ) -> dict[int, int] | None:
         """Where a group begins that has committed nothing of these. AWS: 8-8; ours: 12-24."""
         if self.position == "TRIM_HORIZON":
             return {number: oldest[number] for number in partitions}
@@ -62,7 +69,10 @@ class Starts:
             everything = await consumer.partitions()
             if await consumer.committed(everything):  # the group has begun; these partitions were added since
                 return {number: oldest[number] for number in partitions}
-            # Those of other members too: the first commit of all tells a new partition from a new group.
+            # The first commit is of all partitions: it tells a new group from a partition that was added. It is one
+            # member's alone, and the others wait for it: a later one would move back, or forth, what they have read.
+            if min(everything, default=-1) not in assigned:
+                return None
             starts = await consumer.end(everything)
         # So that a restart before the first record skips nothing.
         await consumer.commit({number: Committed(offset, "") for number, offset in starts.items()})
