@@ -11,9 +11,8 @@ from pollers.config.logs import failure_destination, limit, max_age, starting_po
 from pollers.config.model import Access, KafkaTerms, Mechanism
 from pollers.config.tables import Given
 
-__all__ = ["LONGEST", "kafka_name", "read_kafka"]
+__all__ = ["kafka_name", "read_kafka"]
 
-LONGEST: Final = 840  # seconds. AWS: a function that Kafka calls may run for 14 minutes (1.2)
 WINDOW: Final = 0.5  # seconds that a batch waits where nothing is written. AWS: 3.1-3
 RETRIES: Final = 10  # AWS: with a destination, without provisioned pollers and without a limit (5.7-1, 13-7)
 PER_POLLER: Final = 5  # invocations at once. AWS: what one provisioned poller of Kafka can do (9-7)
