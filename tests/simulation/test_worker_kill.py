@@ -290,7 +290,7 @@ def test_workers_that_come_and_go_in_order_repeat_nothing(shared: Shared, tmp_pa
         theatre = Theatre(aws, Clicks, shared, tmp_path, log)
         try:
             theatre.start()
-            for number in range(8):
+            for number in range(6):
                 theatre.write(40)
                 if number % 2 == 0:
                     theatre.start()
