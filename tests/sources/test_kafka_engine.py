@@ -189,6 +189,23 @@ async def test_what_was_fetched_before_a_rebalance_is_not_given_to_who_has_the_p
     assert {number: kept.offset for number, kept in cluster.committed.items()} == {0: 4, 1: 1}
 
 
+@pytest.mark.rule("12-21")
+@pytest.mark.parametrize(("seconds", "expected"), [(2, []), (60, ["0", "1", "2"])])
+@virtual_time
+async def test_a_log_that_ends_below_what_was_committed_is_looked_at_again_first(
+    seconds: float, expected: list[str]
+) -> None:
+    cluster, function, notes = Cluster(), ScriptedFunction(), Notes()
+    cluster.put("0", "1", "2")
+    cluster.committed[0] = Committed(5, "")
+    async with Pollers([cluster.mapping(function)], observers=[notes], clock=clock()):
+        await asyncio.sleep(seconds)
+        cluster.skip(2)  # the leader knows by now how far its log is
+        await asyncio.sleep(10)
+    assert seen(function) == expected
+    assert [("was never there" in missed.detail) for missed in notes.of(RecordsMissed)] == [True] * bool(expected)
+
+
 # What is committed
 
 
@@ -357,6 +374,24 @@ async def test_a_member_waits_for_the_one_that_says_where_the_group_begins() -> 
         assert seen(function) == ["new"]
         await asyncio.sleep(2)
     assert [set(request) for request in cluster.requests] == [{1}]
+
+
+@pytest.mark.rule("12-24")
+@virtual_time
+async def test_a_group_that_begins_between_two_questions_has_not_added_a_partition() -> None:
+    cluster, function = Cluster(partitions=2), ScriptedFunction()
+    cluster.alone = False
+    cluster.put("old", partition=1)
+    async with Pollers([cluster.mapping(function, starting_position="LATEST")], clock=clock()):
+        await asyncio.sleep(1)
+        cluster.gates.append(gate := asyncio.Event())
+        cluster.member.assign(1)
+        await asyncio.sleep(1)  # it knows that nothing is committed of its partition
+        cluster.committed = {0: Committed(0, ""), 1: Committed(1, "")}
+        gate.set()
+        cluster.put("new", partition=1)
+        await asyncio.sleep(1)
+    assert seen(function) == ["new"]
 
 
 @virtual_time

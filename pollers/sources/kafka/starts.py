@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from pollers.sources.kafka.finished import decode
 from pollers.sources.kafka.port import Committed, Consumer
 
 __all__ = ["OutOfRangePolicy", "Start", "StartingPosition", "Starts"]
+
+LOOKS, AGAIN = 10, 0.5  # at a log that ends below what was committed, and seconds between them
 
 StartingPosition: TypeAlias = Literal["TRIM_HORIZON", "LATEST"] | datetime
 OutOfRangePolicy: TypeAlias = Literal["earliest", "latest", "stop"]
@@ -42,7 +45,7 @@ class Starts:
         """
         committed = await consumer.committed(partitions)
         oldest = await consumer.beginning(partitions)
-        newest = await consumer.end(partitions)
+        newest = await self._newest(consumer, partitions, committed)
         new = [number for number in partitions if number not in committed]
         first = await self._first(consumer, new, oldest, partitions) if new else {}
         if first is None:
@@ -56,6 +59,21 @@ class Starts:
                 starts[number] = self.out(number, kept.offset, oldest[number], newest[number])
         return starts
 
+    async def _newest(
+        self, consumer: Consumer, partitions: Sequence[int], committed: Mapping[int, Committed]
+    ) -> dict[int, int]:
+        """Where each ends. A leader that has just been elected may not know yet how far its log is: it is asked again.
+
+        Otherwise an offset that was committed would be taken for one that was never there, and all be read again.
+        """
+        newest = await consumer.end(partitions)
+        for _ in range(LOOKS):
+            if all(kept.offset <= newest[number] for number, kept in committed.items()):
+                break
+            await asyncio.sleep(AGAIN)
+            newest = await consumer.end(partitions)
+        return newest
+
     async def _first(
         self, consumer: Consumer, partitions: Sequence[int], oldest: Mapping[int, int], assigned: Sequence[int]
     ) -> dict[int, int] | None:
@@ -67,8 +85,9 @@ class Starts:
             starts = await consumer.at(partitions, moment.timestamp())
         else:
             everything = await consumer.partitions()
-            if await consumer.committed(everything):  # the group has begun; these partitions were added since
-                return {number: oldest[number] for number in partitions}
+            if begun := await consumer.committed(everything):
+                # The group has begun, at this very moment perhaps; what it still knows nothing of was added since.
+                return {one: begun[one].offset if one in begun else oldest[one] for one in partitions}
             # The first commit is of all partitions: it tells a new group from a partition that was added. It is one
             # member's alone, and the others wait for it: a later one would move back, or forth, what they have read.
             if min(everything, default=-1) not in assigned:
