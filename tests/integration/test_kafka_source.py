@@ -70,6 +70,11 @@ class Topic:
             kept = await admin.list_consumer_group_offsets(self.name)
         return next((one.offset for one in kept.values()), None)
 
+    async def begun(self, partitions: int) -> bool:
+        """Whether the group has committed so many partitions."""
+        async with self.admin() as admin:
+            return len(await admin.list_consumer_group_offsets(self.name)) == partitions
+
     async def count(self, last: str) -> int:
         """How many records somebody finds who reads all of it, up to that one."""
         consumer = AIOKafkaConsumer(self.name, bootstrap_servers=self.broker.servers, auto_offset_reset="earliest")
@@ -135,6 +140,21 @@ async def test_latest_is_the_moment_of_the_first_start_also_for_a_mapping_that_w
         await until(topic.granted)
     await topic.put("while stopped")
     assert await topic.read_until("while stopped", starting_position="LATEST") == ["while stopped"]
+
+
+@pytest.mark.rule("12-24")
+async def test_members_that_begin_a_group_together_begin_at_one_latest(kafka_broker: KafkaBroker) -> None:
+    topic = Topic(kafka_broker)
+    await topic.open(partitions=4)
+    for number in range(4):
+        await topic.put("old", partition=number)
+    async with topic.read(starting_position="LATEST") as one, topic.read(starting_position="LATEST") as two:
+        await until_async(partial(topic.begun, 4), True)
+        for number in range(4):
+            await topic.put(f"new {number}", partition=number)
+        await until(lambda: len(set(seen(one) + seen(two))) == 4)
+    await topic.producer.stop()
+    assert sorted(seen(one) + seen(two)) == [f"new {number}" for number in range(4)]
 
 
 @pytest.mark.rule("12-24")
